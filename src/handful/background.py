@@ -1,0 +1,97 @@
+"""The background: how an encoder sees pictures of anything."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from handful.errors import EmbeddingError, HeadError
+from handful.rows import FloatArray, as_rows
+from handful.tensors import pack, unpack
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Background:
+    """Mean and covariance of an encoder's embeddings of many unlabelled pictures of anything.
+
+    mean : (D,).    covariance : (D, D), symmetric, positive semi-definite.    count : pictures seen.
+    logit_scale : the encoder's own factor from cosine between picture and text to logits (CLIP: 100).
+
+    >>> Background.fit(np.eye(3)).count
+    3
+    """
+
+    mean: FloatArray
+    covariance: FloatArray
+    count: int
+    logit_scale: float = 100.0
+
+    def __post_init__(self) -> None:
+        mean = np.asarray(self.mean, dtype=np.float64)
+        covariance = np.asarray(self.covariance, dtype=np.float64)
+        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+            raise EmbeddingError(
+                f"a background has a mean (D,) and a covariance (D, D); got {mean.shape} and {covariance.shape}"
+            )
+        if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+            raise EmbeddingError(
+                "the background holds numbers that are not finite; profile the encoder again"
+            )
+        if not np.allclose(covariance, covariance.T, atol=1e-6) or (np.diag(covariance) < 0).any():
+            raise EmbeddingError("the background's covariance is not symmetric with a non-negative diagonal")
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "covariance", covariance)
+
+    @classmethod
+    def fit(cls, X: ArrayLike, *, logit_scale: float = 100.0) -> Self:
+        """From embeddings (N, D) of unlabelled pictures, N ≥ 2; a thousand of all kinds is a good number."""
+        rows = as_rows(X, name="the background's pictures").astype(np.float64)
+        if len(rows) < 2:
+            raise EmbeddingError(f"a background needs at least 2 pictures, got {len(rows)}")
+        mean = rows.mean(axis=0)
+        residuals = rows - mean
+        return cls(
+            mean=mean,
+            covariance=residuals.T @ residuals / (len(rows) - 1),
+            count=len(rows),
+            logit_scale=logit_scale,
+        )
+
+    @property
+    def dimension(self) -> int:
+        """Columns D of the embeddings."""
+        return len(self.mean)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the numbers; a compact head names its background by it."""
+        digest = sha256(self.mean.astype("<f4").tobytes())
+        digest.update(self.covariance.astype("<f4").tobytes())
+        digest.update(f"{self.count} {self.logit_scale!r}".encode())
+        return digest.hexdigest()[:16]
+
+    def to_bytes(self) -> bytes:
+        """Safetensors: the mean, and the upper triangle of the covariance, in float32."""
+        arrays = {
+            "mean": self.mean.astype(np.float32),
+            "covariance": self.covariance[np.triu_indices(self.dimension)].astype(np.float32),
+        }
+        return pack("background", 1, arrays, {"count": self.count, "logit_scale": self.logit_scale})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read what `to_bytes` wrote. Raises HeadError where it is something else."""
+        arrays, settings = unpack("background", 1, data)
+        try:
+            mean, packed = arrays["mean"], arrays["covariance"]
+            upper = np.triu_indices(len(mean))
+            covariance = np.zeros((len(mean), len(mean)))
+            covariance[upper] = packed
+            covariance[upper[::-1]] = packed
+            count, logit_scale = int(str(settings["count"])), float(str(settings["logit_scale"]))
+        except (KeyError, ValueError, TypeError) as exc:
+            raise HeadError(f"this background is damaged: {exc}; profile the encoder again") from None
+        return cls(mean=mean, covariance=covariance, count=count, logit_scale=logit_scale)

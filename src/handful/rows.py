@@ -1,0 +1,44 @@
+"""Unit rows: what embeddings are, everywhere in Handful."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from handful.errors import EmbeddingError
+
+Rows = NDArray[np.float32]  # (N, D), unit L2 norm
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def unit(X: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Each row at length one; a row of zeros stays zero."""
+    lengths = np.linalg.norm(X, axis=-1, keepdims=True)
+    return X / np.where(lengths > 0, lengths, 1).astype(X.dtype)
+
+
+def as_rows(X: ArrayLike, *, name: str = "X", dimension: int | None = None) -> Rows:
+    """Check untrusted embeddings once and give them unit length.
+
+    X : (N, D) or (D,) numbers.    Returns (N, D) float32.
+    Raises EmbeddingError where X is not a matrix of finite, non-zero rows of `dimension` columns.
+    """
+    try:
+        rows = np.asarray(X, dtype=np.float32)
+    except (TypeError, ValueError) as exc:
+        raise EmbeddingError(f"{name} is not a matrix of numbers: {exc}") from None
+    if rows.ndim == 1:
+        rows = rows[None, :]
+    if rows.ndim != 2 or rows.shape[1] == 0:
+        raise EmbeddingError(f"{name} has shape {rows.shape}; embeddings are (N, D)")
+    if dimension is not None and rows.shape[1] != dimension:
+        raise EmbeddingError(
+            f"{name} has {rows.shape[1]} columns where {dimension} are expected; use embeddings of one encoder"
+        )
+    lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    bad = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
+    if bad.size:
+        raise EmbeddingError(
+            f"row {bad[0]} of {name} is {'zero' if lengths[bad[0], 0] == 0 else 'not finite'}; "
+            "an embedding is a finite vector of non-zero length"
+        )
+    return (rows / lengths).astype(np.float32)
