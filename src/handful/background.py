@@ -34,7 +34,7 @@ class Background:
         covariance = np.asarray(self.covariance, dtype=np.float64)
         if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
             raise EmbeddingError(
-                f"a background has a mean (D,) and a covariance (D, D); got {mean.shape} and {covariance.shape}"
+                f"a background has a mean (D,) and a covariance (D, D), not {mean.shape} and {covariance.shape}"
             )
         if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
             raise EmbeddingError(
@@ -72,6 +72,22 @@ class Background:
         digest.update(self.covariance.astype("<f4").tobytes())
         digest.update(f"{self.count} {self.logit_scale!r}".encode())
         return digest.hexdigest()[:16]
+
+    def whitening(self, ridge: float) -> FloatArray:
+        """A = P^−½ with P = (Σ·D/tr Σ + ridge·I)/(1 + ridge), (D, D): the metric of the background.
+
+        ridge : > 0, the share of an isotropic background in it. Kept for the next call.
+        """
+        if ridge not in self._whitenings:
+            total = float(np.trace(self.covariance))
+            scaled = self.covariance * (self.dimension / total) if total > 0 else np.eye(self.dimension)
+            values, vectors = np.linalg.eigh((scaled + ridge * np.eye(self.dimension)) / (1 + ridge))
+            self._whitenings[ridge] = (vectors / np.sqrt(values)) @ vectors.T
+        return self._whitenings[ridge]
+
+    @cached_property
+    def _whitenings(self) -> dict[float, FloatArray]:
+        return {}
 
     def to_bytes(self) -> bytes:
         """Safetensors: the mean, and the upper triangle of the covariance, in float32."""

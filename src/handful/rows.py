@@ -32,7 +32,7 @@ def as_rows(X: ArrayLike, *, name: str = "X", dimension: int | None = None) -> R
         raise EmbeddingError(f"{name} has shape {rows.shape}; embeddings are (N, D)")
     if dimension is not None and rows.shape[1] != dimension:
         raise EmbeddingError(
-            f"{name} has {rows.shape[1]} columns where {dimension} are expected; use embeddings of one encoder"
+            f"{name} has {rows.shape[1]} columns, not {dimension}; use embeddings of one encoder"
         )
     lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
     bad = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))

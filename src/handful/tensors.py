@@ -17,8 +17,11 @@ _LENGTH_BYTES = 8  # a safetensors file begins with the length of its JSON heade
 
 def pack(kind: str, version: int, arrays: Mapping[str, NDArray[np.generic]], settings: object) -> bytes:
     """Bytes that `unpack` reads; `settings` is anything JSON can hold, floats exactly."""
-    metadata = {"format": f"handful.{kind}/{version}", "settings": json.dumps(settings, sort_keys=True)}
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=metadata)
+    # One entry, since safetensors writes several in no fixed order and equal heads shall be equal bytes.
+    header = json.dumps({"format": f"handful.{kind}/{version}", "settings": settings}, sort_keys=True)
+    return save(
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata={"handful": header}
+    )
 
 
 def unpack(kind: str, version: int, data: bytes) -> tuple[Arrays, dict[str, object]]:
@@ -31,8 +34,9 @@ def unpack(kind: str, version: int, data: bytes) -> tuple[Arrays, dict[str, obje
         arrays: Arrays = load(bytes(data))
         header_length = int.from_bytes(data[:_LENGTH_BYTES], "little")
         metadata = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + header_length])["__metadata__"]
-        found_kind, _, found_version = metadata["format"].rpartition("/")
-        settings = json.loads(metadata["settings"])
+        header = json.loads(metadata["handful"])
+        found_kind, _, found_version = header["format"].rpartition("/")
+        settings = header["settings"]
         newer = int(found_version) > version
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as exc:
         raise HeadError(
@@ -43,8 +47,8 @@ def unpack(kind: str, version: int, data: bytes) -> tuple[Arrays, dict[str, obje
         raise HeadError(f"these bytes hold a {found_kind!r}, not a 'handful.{kind}'")
     if newer:
         raise HeadError(
-            f"this {kind} has format version {found_version}, newer than the {version} that this build reads; "
-            "upgrade Handful"
+            f"this {kind} has format version {found_version}, newer than {version}, the newest that this build "
+            "reads; upgrade Handful"
         )
     if not isinstance(settings, dict):
         raise HeadError(f"the settings of this {kind} are no JSON object")

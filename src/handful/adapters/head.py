@@ -1,0 +1,335 @@
+"""Heads: all that turns embeddings into answers, as one immutable value."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat
+
+from handful.adapters.calibration import held_out_sharpness, softmax
+from handful.adapters.conformal import ConformalSets
+from handful.adapters.known import KnownTest
+from handful.adapters.methods import SCORERS, Method, Options, method_named
+from handful.adapters.scorer import Fitted, Scorer, Settings
+from handful.adapters.support import ShotId, Support
+from handful.background import Background
+from handful.errors import HeadError, SupportError
+from handful.rows import FloatArray, Rows, as_rows
+from handful.tensors import Arrays, pack, unpack
+
+_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A shot that speaks for an answer. share : its part of what all shots of the answer say, 0 to 1."""
+
+    shot_id: str
+    label: int
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Head:
+    """Turns embeddings into class scores, probabilities, a p-value for "known", and reasons.
+
+    method, rule : which method made it, in which version (`auto/1`).    found : what the method chose.
+    support : the shots it was made of; None in a compact head.
+    """
+
+    method: str
+    rule: str
+    scorer: Scorer
+    sharpness: float
+    known_test: KnownTest
+    conformal: ConformalSets
+    found: Settings
+    background_fingerprint: str | None = None
+    support: Support | None = None
+    options: Options
+    state: object = None
+
+    @property
+    def dimension(self) -> int:
+        """Columns D of the embeddings."""
+        return self.scorer.dimension
+
+    @property
+    def class_count(self) -> int:
+        """Classes C."""
+        return self.scorer.class_count
+
+    def scores(self, Q: ArrayLike) -> FloatArray:
+        """(B, C) scores of rows Q (B, D), higher is better."""
+        return self.scorer.scores(self._rows(Q))
+
+    def probabilities(self, Q: ArrayLike) -> FloatArray:
+        """(B, C) calibrated probabilities; rows sum to 1."""
+        return softmax(self.sharpness * self.scores(Q))
+
+    def known(self, Q: ArrayLike) -> FloatArray:
+        """(B,) p-value of "Q belongs to one of the classes"; small means unknown."""
+        rows = self._rows(Q)
+        return self.known_test.p_values(self.scorer.typicality(rows, self.scorer.scores(rows)))
+
+    def conformal_set(self, Q: ArrayLike, coverage: float = 0.9) -> NDArray[np.bool_]:
+        """(B, C) classes that together hold the truth with the given coverage, on average over supports.
+
+        Raises SupportError where the shots are too few to promise it.
+        """
+        return self.conformal.sets(self.probabilities(Q), coverage)
+
+    def explain(self, q: ArrayLike, k: int = 5) -> list[Neighbour]:
+        """The at most k shots that say most for the answer to one row q (D,), best first.
+
+        Empty where the answer's class has no shot (it was named by its text).
+        """
+        support = self._support("explain")
+        query = self._rows(q)
+        if len(query) != 1:
+            raise SupportError(f"explain takes one row, got {len(query)}")
+        if k < 1:
+            raise SupportError(f"k is {k}; ask for at least one shot")
+        answer = int(self.scorer.scores(query).argmax())
+        own = np.flatnonzero(support.y == answer)
+        say = self.scorer.affinity(query, support.X, own)
+        total = say.sum()
+        shares: dict[str, float] = {}
+        for row, part in zip(
+            own, say / total if total > 0 else np.full(len(own), 1 / max(len(own), 1)), strict=True
+        ):
+            shares[support.ids[row]] = shares.get(support.ids[row], 0.0) + float(part)
+        best = sorted(shares.items(), key=lambda item: -item[1])[:k]
+        return [Neighbour(shot_id, answer, share) for shot_id, share in best]
+
+    def add(self, x: ArrayLike, label: int, shot_id: ShotId, group: ShotId | None = None) -> Self:
+        """A new head with one shot more, equal to refitting.
+
+        x : (D,) or, views of the shot, (V, D).    group : id of a shot to be left out together with.
+        """
+        return self._with(self._support("add").added(x, label, shot_id, group))
+
+    def remove(self, shot_id: ShotId) -> Self:
+        """A new head without a shot and its views, equal to refitting."""
+        return self._with(self._support("remove").removed(shot_id))
+
+    def compact(self) -> Self:
+        """What a service stores: int8 rows, calibration as quantiles, of shots only kernel keys."""
+        return replace(
+            self,
+            scorer=self.scorer.compact(),
+            known_test=self.known_test.compact(),
+            conformal=self.conformal.compact(),
+            support=None,
+            state=None,
+        )
+
+    def to_bytes(self) -> bytes:
+        """Safetensors; `from_bytes` gives the same head again. The background is named, not included."""
+        arrays: Arrays = {f"scorer.{name}": array for name, array in self.scorer.arrays().items()}
+        compact = self.support is None
+        exact = np.float32 if compact else np.float64
+        arrays["known.null"] = self.known_test.null.astype(exact)
+        arrays["conformal.nonconformity"] = self.conformal.nonconformity.astype(exact)
+        saved = _SavedHead(
+            method=self.method,
+            rule=self.rule,
+            scorer=self.scorer.kind,
+            scorer_settings=self.scorer.settings(),
+            sharpness=self.sharpness,
+            known_count=self.known_test.count,
+            known_prior=(self.known_test.prior_mean, self.known_test.prior_deviation),
+            conformal_count=self.conformal.count,
+            found=self.found,
+            background=self.background_fingerprint,
+            needs_background=self.scorer.needs_background,
+        )
+        if self.support is not None:
+            arrays |= {
+                "support.X": self.support.X,
+                "support.y": self.support.y,
+                "support.groups": self.support.groups,
+            }
+            if self.support.text is not None:
+                arrays["support.text"] = self.support.text
+            saved.ids = list(self.support.ids)
+            saved.options = dataclasses.asdict(self.options)
+        return pack("head", _FORMAT_VERSION, arrays, saved.model_dump())
+
+    @classmethod
+    def from_bytes(cls, data: bytes, background: Background | None = None) -> Self:
+        """Read what `to_bytes` wrote.
+
+        background : the encoder's, where the head was made with one.
+        Raises HeadError for anything else, and where the background is missing or another one.
+        """
+        arrays, settings = unpack("head", _FORMAT_VERSION, data)
+        try:
+            return cls._restored(arrays, _SavedHead.model_validate(settings), background)
+        except HeadError:
+            raise
+        except (KeyError, ValueError, TypeError) as exc:
+            raise HeadError(f"this head is damaged: {type(exc).__name__}: {exc}; fit it again") from None
+
+    @classmethod
+    def _restored(cls, arrays: Arrays, saved: "_SavedHead", background: Background | None) -> Self:
+        method = method_named(saved.method)
+        # A head of an earlier rule keeps its meaning: it answers as it did, and only refitting changes it.
+        full = "support.X" in arrays and method.rule == saved.rule
+        if saved.background is None:
+            background = None
+        elif background is None or background.fingerprint != saved.background:
+            if full or saved.needs_background:
+                given = "none was given" if background is None else f"{background.fingerprint} was given"
+                raise HeadError(
+                    f"this head needs the background {saved.background} of its encoder, and {given}; "
+                    "pass encoder.background as `background`"
+                )
+            background = None
+        scorer = SCORERS[saved.scorer].restore(
+            {
+                name.removeprefix("scorer."): array
+                for name, array in arrays.items()
+                if name.startswith("scorer.")
+            },
+            saved.scorer_settings,
+            background if saved.needs_background else None,
+        )
+        support = None
+        if full:
+            support = Support.checked(
+                arrays["support.X"],
+                arrays["support.y"],
+                class_count=scorer.class_count,
+                text=arrays.get("support.text"),
+                groups=arrays["support.groups"],
+                background=background,
+                shot_ids=saved.ids,
+            )
+            support = replace(support, X=arrays["support.X"].astype(np.float32))  # already unit, bit for bit
+        return cls(
+            method=saved.method,
+            rule=saved.rule,
+            scorer=scorer,
+            sharpness=saved.sharpness,
+            known_test=KnownTest(_vector(arrays["known.null"]), saved.known_count, *saved.known_prior),
+            conformal=ConformalSets(_vector(arrays["conformal.nonconformity"]), saved.conformal_count),
+            found=saved.found,
+            background_fingerprint=saved.background,
+            support=support,
+            options=method.options(**saved.options) if full else method.options(),
+        )
+
+    @classmethod
+    def of(cls, method: Method, support: Support, options: Options, fitted: Fitted) -> Self:
+        """Calibrate what an adapter fitted."""
+        held_out = fitted.held_out
+        sharpness = fitted.sharpness
+        if sharpness is None:
+            sharpness = held_out_sharpness(held_out, support)
+        typicality, truths = np.zeros(0), np.zeros(0)
+        if held_out is not None:
+            typicality = held_out.typicality
+            rows = np.flatnonzero(held_out.judged)
+            truths = softmax(sharpness * held_out.scores[rows])[np.arange(len(rows)), support.y[rows]]
+        mean, deviation = fitted.known_prior
+        return cls(
+            method=method.name,
+            rule=method.rule,
+            scorer=fitted.scorer,
+            sharpness=sharpness,
+            known_test=KnownTest.fit(typicality, prior_mean=mean, prior_deviation=deviation),
+            conformal=ConformalSets.fit(truths),
+            found=fitted.found,
+            background_fingerprint=None if support.background is None else support.background.fingerprint,
+            support=support,
+            options=options,
+            state=fitted.state,
+        )
+
+    def _with(self, support: Support) -> Self:
+        """The head of another support, by the cheapest way that equals refitting."""
+        method = method_named(self.method)
+        if method.change is not None and self.state is not None:
+            fitted = method.change(self.state, self._support("change"), support, self.options)
+        else:
+            fitted = method.fit(support, self.options)
+        return self.of(method, support, self.options, fitted)
+
+    def _support(self, what: str) -> Support:
+        if self.support is None:
+            raise HeadError(
+                f"a compact head holds no shots, so it cannot {what}; refit from the support with fit_head"
+            )
+        return self.support
+
+    def _rows(self, Q: ArrayLike) -> Rows:
+        if np.shape(Q) == (0, self.dimension):
+            return np.zeros((0, self.dimension), np.float32)
+        return as_rows(Q, name="Q", dimension=self.dimension)
+
+
+def fit_head(
+    method: str,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    class_count: int,
+    text: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    background: Background | None = None,
+    shot_ids: Sequence[ShotId] | None = None,
+    options: Options | None = None,
+) -> Head:
+    """Make a head from shots, texts, or both.
+
+    X : (N, D) embeddings, a row per shot or view.    y : (N,) ints, 0 ≤ y < class_count.
+    text : (C, D) rows, a row of zeros or NaN for a class without text.
+    groups : (N,) names; rows of a group are left out together (views of a shot, pictures of a patient).
+    background : the encoder's.    shot_ids : (N,) names for `add` and `remove`; default 0..N-1.
+    options : the method's own, such as `TipOptions(beta=3.0)`.
+
+    Raises SupportError or EmbeddingError, saying what was found and what to do.
+
+    >>> head = fit_head("prototype", np.eye(2), [0, 1], class_count=2)
+    >>> head.scores(np.eye(2)).argmax(axis=1)
+    array([0, 1])
+    """
+    chosen = method_named(method)
+    if options is None:
+        options = chosen.options()
+    elif not isinstance(options, chosen.options):
+        raise SupportError(f"method {method!r} takes {chosen.options.__name__}, got {type(options).__name__}")
+    support = Support.checked(
+        X, y, class_count=class_count, text=text, groups=groups, background=background, shot_ids=shot_ids
+    )
+    return Head.of(chosen, support, options, chosen.fit(support, options))
+
+
+class _SavedHead(BaseModel):
+    """The settings of a head in its file."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    method: str
+    rule: str
+    scorer: str
+    scorer_settings: Settings
+    sharpness: PositiveFloat
+    known_count: NonNegativeInt
+    known_prior: tuple[float, PositiveFloat]
+    conformal_count: NonNegativeInt
+    found: Settings
+    background: str | None
+    needs_background: bool
+    ids: list[str] = []
+    options: dict[str, bool | int | float | str | None] = {}
+
+
+def _vector(array: NDArray[np.generic]) -> FloatArray:
+    if array.ndim != 1:
+        raise ValueError(f"an array of shape {array.shape} stands where numbers in a row are expected")
+    return np.asarray(array, np.float64)

@@ -1,0 +1,49 @@
+"""The table of methods: a name, its options, and how it is fitted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from handful.adapters import prototype, zero_shot
+from handful.adapters.class_rows import ClassRows
+from handful.adapters.scorer import Fitted, Scorer
+from handful.adapters.support import Support
+from handful.errors import SupportError
+
+Options = Any  # the frozen dataclass of a method; each method has its own
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to make heads.
+
+    rule : name and version of what it computes; a change of meaning is a new version.
+    change : (state, support before, support after, options) → what fitting afresh would give, cheaper.
+    """
+
+    name: str
+    rule: str
+    options: type[Any]
+    fit: Callable[[Support, Options], Fitted]
+    change: Callable[[object, Support, Support, Options], Fitted] | None = None
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("zero-shot", "zero-shot/1", zero_shot.ZeroShotOptions, zero_shot.fit),
+        Method("prototype", "prototype/1", prototype.PrototypeOptions, prototype.fit),
+    )
+}
+
+SCORERS: dict[str, type[Scorer]] = {scorer.kind: scorer for scorer in (ClassRows,)}
+
+
+def method_named(name: str) -> Method:
+    """Raises SupportError for a name that is no method, naming those that are."""
+    try:
+        return METHODS[name]
+    except KeyError:
+        raise SupportError(
+            f"there is no method {name!r}; choose one of {', '.join(sorted(METHODS))}"
+        ) from None
