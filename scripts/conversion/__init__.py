@@ -1,0 +1,1 @@
+"""How the builtin encoder is made: published weights in, ONNX graphs out."""

@@ -1,0 +1,43 @@
+"""What an encoder is."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+from handful.background import Background
+from handful.images import ImageSource
+from handful.rows import Rows
+
+Progress = Callable[[int], None]  # told the number of pictures done so far
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A frozen image tower and text tower into one space of unit rows."""
+
+    @property
+    def name(self) -> str:
+        """As `load_encoder` knows it."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Columns D of its rows."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of weights and preprocessing: embeddings of equal fingerprints may be mixed."""
+        ...
+
+    @property
+    def background(self) -> Background | None:
+        """How it sees pictures of anything, or None where nobody has profiled it."""
+        ...
+
+    def encode_images(self, images: Iterable[ImageSource], *, progress: Progress | None = None) -> Rows:
+        """(N, D) unit rows. Raises ImageError for a picture that cannot be read."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Rows:
+        """(M, D) unit rows in the space of the pictures. Raises EncoderError for an empty text."""
+        ...

@@ -1,0 +1,123 @@
+"""The builtin encoder: works offline, from files inside the package."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load
+
+from handful.background import Background
+from handful.encoders.base import Progress
+from handful.encoders.once import Once
+from handful.encoders.pixels import Pixels, centre_crop
+from handful.encoders.sentences import SentenceTower, checked_texts
+from handful.encoders.session import SessionOptions, open_session
+from handful.encoders.shipped import Shipped
+from handful.encoders.synthesis import Synthesiser
+from handful.images import ImageSource, Limits, decode_many
+from handful.rows import Rows, unit
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+_BATCH = 8  # pictures; on two cores more are no faster, and each takes 12 MB while it is encoded
+_SPARE = 2  # a JPEG may be decoded smaller, as long as it stays this many times larger than looked at
+_TEXTS = 1024  # tokenised together
+
+
+class BuiltinEncoder:
+    """EfficientNet-Lite2's pooled features, and words brought among them by synthesised classifiers.
+
+    Pictures: 260 × 260 pixels → 1280 features, centred, projected on the 512 leading right singular
+    vectors of ImageNet's centred classifier matrix, unit length. Words: see `Synthesiser`; a text is read
+    up to 256 tokens, what comes after is left out. Towers are loaded when first used.
+
+    It knows ImageNet's 1,000 things and their neighbours: a modest vision-language model.
+    """
+
+    name = "builtin"
+
+    def __init__(
+        self,
+        *,
+        options: SessionOptions | None = None,
+        limits: Limits | None = None,
+        shipped: Shipped | None = None,
+    ) -> None:
+        self._options = options or SessionOptions()
+        self._limits = limits or Limits()
+        self._shipped = shipped or Shipped.open()
+        self._image = self._shipped.manifest["image"]
+        self._text = self._shipped.manifest["text"]
+        self._image_tower = Once(self._open_image_tower)
+        self._sentence_tower = Once(self._open_sentence_tower)
+        self._synthesiser = Once(self._open_synthesiser)
+
+    @property
+    def dimension(self) -> int:
+        return int(self._shipped.manifest["dimension"])
+
+    @property
+    def fingerprint(self) -> str:
+        return self._shipped.fingerprint
+
+    @cached_property
+    def background(self) -> Background:
+        """Of 1,000 ImageNet pictures, one per class; the pictures themselves are not shipped."""
+        return Background.from_bytes(self._shipped.read("background.safetensors"))
+
+    def encode_images(self, images: Iterable[ImageSource], *, progress: Progress | None = None) -> Rows:
+        """(N, 512) unit rows. The next pictures are decoded while these are encoded."""
+        rows = [np.empty((0, self.dimension), dtype=np.float32)]
+        done = 0
+        squares = self._squares(images)
+        with ThreadPoolExecutor(1, thread_name_prefix="handful-pixels") as ahead:
+            coming = ahead.submit(_stack, squares)
+            while len(pixels := coming.result()):
+                coming = ahead.submit(_stack, squares)
+                rows.append(self._image_tower().run(["embedding"], {"pixels": pixels})[0])
+                done += len(pixels)
+                if progress is not None:
+                    progress(done)
+        return np.concatenate(rows)
+
+    def encode_texts(self, texts: Sequence[str]) -> Rows:
+        """(M, 512) unit rows. Raises EncoderError for an empty text."""
+        checked = checked_texts(texts)
+        rows = [np.empty((0, self.dimension), dtype=np.float32)]
+        for start in range(0, len(checked), _TEXTS):
+            rows.append(self._synthesiser()(self._sentence_tower()(checked[start : start + _TEXTS])))
+        return np.concatenate(rows)
+
+    def _squares(self, images: Iterable[ImageSource]) -> Iterator[Pixels]:
+        short_side, side = self._image["short_side"], self._image["side"]
+        for picture in decode_many(images, limits=self._limits, at_least=_SPARE * short_side):
+            yield centre_crop(picture, short_side=short_side, side=side)
+
+    def _open_image_tower(self) -> "InferenceSession":
+        return open_session(self._shipped.read("image.onnx"), self._options, name="the image tower")
+
+    def _open_sentence_tower(self) -> SentenceTower:
+        return SentenceTower(
+            self._shipped.read("text.onnx"),
+            self._shipped.read("tokenizer.json"),
+            max_tokens=self._text["max_tokens"],
+            options=self._options,
+        )
+
+    def _open_synthesiser(self) -> Synthesiser:
+        arrays = load(self._shipped.read("classes.safetensors"))
+        return Synthesiser(
+            sentences=unit(arrays["sentences"].astype(np.float32)),
+            classifiers=arrays["classifiers"].astype(np.float32),
+            sharpness=self._text["sharpness"],
+        )
+
+
+def _stack(squares: Iterator[Pixels]) -> NDArray[np.uint8]:
+    """(n, S, S, 3), the next pictures, n = 0 where there are no more."""
+    return np.array(list(islice(squares, _BATCH)), dtype=np.uint8)

@@ -1,0 +1,46 @@
+"""ONNX Runtime sessions: threads, devices and memory in one place."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from handful.errors import EncoderError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+_QUIET = 3  # of ONNX Runtime's log severities: errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """How a tower runs."""
+
+    threads: int | None = None  # within an operator; None: one per core
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)  # devices, the first that can takes a node
+
+
+def open_session(model: bytes, options: SessionOptions, *, name: str) -> "InferenceSession":
+    """A session over the ONNX graph in `model`; `name` is for messages.
+
+    Raises EncoderError where the graph cannot be read, or a provider is not in this ONNX Runtime.
+    """
+    import onnxruntime  # here, so that importing handful does not load it
+
+    available = onnxruntime.get_available_providers()
+    missing = [provider for provider in options.providers if provider not in available]
+    if missing:
+        raise EncoderError(
+            f"this ONNX Runtime has no {missing[0]}; it has {', '.join(available)}: "
+            "set HANDFUL_ENCODER_PROVIDERS to one of them, or install the build of onnxruntime that has it"
+        )
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = _QUIET
+    settings.intra_op_num_threads = options.threads or 0
+    # Waiting threads must not spin: the cores are needed for decoding the next pictures.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # The arena never gives memory back; without it a batch costs the same time and far less memory.
+    settings.enable_cpu_mem_arena = False
+    try:
+        return onnxruntime.InferenceSession(model, settings, providers=list(options.providers))
+    except Exception as exc:  # ONNX Runtime's errors have no common base of their own
+        raise EncoderError(f"{name} is no graph that ONNX Runtime can run: {exc}") from exc

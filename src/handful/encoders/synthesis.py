@@ -1,0 +1,30 @@
+"""Synthesised classifiers: words for things the image tower has a classifier for, and for their neighbours."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from handful.rows import Rows, unit
+
+
+@dataclass(frozen=True, eq=False)
+class Synthesiser:
+    """A text is the mean of known classifiers, weighted by how near their names are to it.
+
+    row(t) = unit(Σ_i w_i r_i),  w = softmax(sharpness · cosine(t − m, s_i − m)),  m the mean of all s_i;
+    s_i the sentence row of class i's name, r_i its classifier, centred, in the image space.
+    Source: Changpinyo, Chao, Gong and Sha, Synthesized Classifiers for Zero-Shot Learning (CVPR 2016).
+
+    sentences : (K, S) unit rows.    classifiers : (K, D).
+    """
+
+    sentences: Rows
+    classifiers: Rows
+    sharpness: float
+
+    def __call__(self, sentences: Rows) -> Rows:
+        """(M, S) sentence rows → (M, D) unit rows in the image space."""
+        common = self.sentences.mean(axis=0)
+        cosine = unit(sentences - common) @ unit(self.sentences - common).T
+        weights = np.exp(self.sharpness * (cosine - cosine.max(axis=1, keepdims=True)))
+        return unit(weights @ self.classifiers).astype(np.float32)
