@@ -1,8 +1,9 @@
 """The methods that Handful's are measured against, written plainly.
 
 Each takes `X` (N, D) unit rows, `y` (N,) labels from 0 to class_count − 1 and `Q` (B, D) unit rows, and gives
-log-probabilities up to a constant of the row, (B, C): their order is the method's answer, their softmax is how its scores
-are commonly read as probabilities. A class without a shot gets −inf. Nothing is tuned: there is no validation set.
+log-probabilities up to a constant of the row, (B, C): their order is the method's answer, their softmax is
+how its scores are commonly read as probabilities. A class without a shot gets −inf. Nothing is tuned: there
+is no validation set.
 """
 
 import warnings
@@ -23,7 +24,8 @@ LOGISTIC_C = 31.6  # see `logistic_regression`
 def ncm(X: Array, y: Labels, Q: Array, class_count: int) -> Array:
     """Nearest class mean: cosine to the mean of a class's rows, times CLIP's logit scale.
 
-    Mensink et al., TPAMI 2013; Snell et al., NeurIPS 2017 (prototypes), with cosine as in Tip-Adapter's setting.
+    Mensink et al., TPAMI 2013; Snell et al., NeurIPS 2017 (prototypes), with cosine as in Tip-Adapter's
+    setting.
     """
     means = _means(X, y, class_count)
     return CLIP_SCALE * Q @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T + _only(y, class_count)
@@ -42,10 +44,10 @@ def tip(X: Array, y: Labels, Q: Array, class_count: int) -> Array:
 def logistic_regression(X: Array, y: Labels, Q: Array, class_count: int) -> Array:
     """Multinomial logistic regression by scikit-learn, L2-penalised, on the unit rows.
 
-    C = 31.6: scikit-learn's C = 1 was made for columns of unit variance and leaves unit rows, whose columns vary by 1/√D,
-    nearly at the class means. CLIP's own linear probe has C = 0.316 on rows some ten times longer, which is 31.6 here. On the
-    sets of `accuracy_features` 10, 31.6, 100, 316 and 1,000 are within 0.3 points of each other on average over 1, 4 and 16 shots,
-    31.6 and 100 at the top.
+    C = 31.6: scikit-learn's C = 1 was made for columns of unit variance and leaves unit rows, whose columns
+    vary by 1/√D, nearly at the class means. CLIP's own linear probe has C = 0.316 on rows some ten times
+    longer, which is 31.6 here. On the sets of `accuracy_features` 10, 31.6, 100, 316 and 1,000 are within
+    0.3 points of each other on average over 1, 4 and 16 shots, 31.6 and 100 at the top.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -64,10 +66,11 @@ def logistic_regression(X: Array, y: Labels, Q: Array, class_count: int) -> Arra
 
 
 def gda(X: Array, y: Labels, Q: Array, class_count: int) -> Array:
-    """Gaussian discriminant analysis with the shrunk precision of "A hard-to-beat baseline", without its text term.
+    """Gaussian discriminant analysis with the shrunk precision of "A hard-to-beat baseline", without its
+    text term.
 
-    Wang et al., ICLR 2024: P = D ((N − 1) Σ + tr(Σ) I)⁻¹ with Σ the pooled within-class covariance over N − 1,
-    score = q P μ_c − ½ μ_c P μ_c + log π_c. With one shot in each class Σ is zero, and P = I.
+    Wang et al., ICLR 2024: P = D ((N − 1) Σ + tr(Σ) I)⁻¹ with Σ the pooled within-class covariance over N −
+    1, score = q P μ_c − ½ μ_c P μ_c + log π_c. With one shot in each class Σ is zero, and P = I.
     """
     means = _means(X, y, class_count)
     residuals = X - means[y]
@@ -99,7 +102,8 @@ REFERENCES: dict[str, Reference] = {
 
 
 def _means(X: Array, y: Labels, class_count: int) -> Array:
-    """(C, D) means of the classes' rows, in float64; a class without a shot has a row of ones, never to be answered."""
+    """(C, D) means of the classes' rows, in float64; a class without a shot has a row of ones, never to be
+    answered."""
     sums = np.zeros((class_count, X.shape[1]))
     np.add.at(sums, y, X)
     counts = np.bincount(y, minlength=class_count)[:, None]

@@ -1,4 +1,5 @@
-"""What every benchmark prints and keeps: one table, and its rows as data beside machine, commit and command."""
+"""What every benchmark prints and keeps: one table, and its rows as data beside machine, commit and
+command."""
 
 import json
 import os
@@ -67,7 +68,8 @@ def command() -> str:
 def print_table(
     title: str, rows: Sequence[Row], *, columns: Sequence[str] | None = None, digits: int = 2
 ) -> None:
-    """Print rows that share their keys; numbers to the right, floats to `digits`.  `columns` chooses and orders."""
+    """Print rows that share their keys; numbers to the right, floats to `digits`.  `columns` chooses and
+    orders."""
     shown = columns or (list(rows[0]) if rows else [])
     numeric = {column for column in shown if all(_is_number(row.get(column)) for row in rows)}
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
