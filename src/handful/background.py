@@ -34,7 +34,8 @@ class Background:
         covariance = np.asarray(self.covariance, dtype=np.float64)
         if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
             raise EmbeddingError(
-                f"a background has a mean (D,) and a covariance (D, D), not {mean.shape} and {covariance.shape}"
+                "a background has a mean (D,) and a covariance (D, D), "
+                f"not {mean.shape} and {covariance.shape}"
             )
         if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
             raise EmbeddingError(
@@ -42,8 +43,13 @@ class Background:
             )
         if not np.allclose(covariance, covariance.T, atol=1e-6) or (np.diag(covariance) < 0).any():
             raise EmbeddingError("the background's covariance is not symmetric with a non-negative diagonal")
+        if not 0 < self.logit_scale < float("inf"):
+            raise EmbeddingError(f"the background's logit_scale is a positive number, not {self.logit_scale}")
+        # Exactly symmetric, and plain numbers: the fingerprint has to survive to_bytes, which keeps one half.
         object.__setattr__(self, "mean", mean)
-        object.__setattr__(self, "covariance", covariance)
+        object.__setattr__(self, "covariance", (covariance + covariance.T) / 2)
+        object.__setattr__(self, "count", int(self.count))
+        object.__setattr__(self, "logit_scale", float(self.logit_scale))
 
     @classmethod
     def fit(cls, X: ArrayLike, *, logit_scale: float = 100.0) -> Self:
@@ -103,11 +109,15 @@ class Background:
         arrays, settings = unpack("background", 1, data)
         try:
             mean, packed = arrays["mean"], arrays["covariance"]
+            if mean.ndim != 1 or packed.shape != (len(mean) * (len(mean) + 1) // 2,):
+                raise ValueError(f"a mean {mean.shape} with half a covariance {packed.shape}")
             upper = np.triu_indices(len(mean))
             covariance = np.zeros((len(mean), len(mean)))
             covariance[upper] = packed
             covariance[upper[::-1]] = packed
             count, logit_scale = int(str(settings["count"])), float(str(settings["logit_scale"]))
+            return cls(
+                mean=mean.astype(np.float64), covariance=covariance, count=count, logit_scale=logit_scale
+            )
         except (KeyError, ValueError, TypeError) as exc:
             raise HeadError(f"this background is damaged: {exc}; profile the encoder again") from None
-        return cls(mean=mean, covariance=covariance, count=count, logit_scale=logit_scale)

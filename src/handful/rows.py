@@ -23,7 +23,11 @@ def as_rows(X: ArrayLike, *, name: str = "X", dimension: int | None = None) -> R
     Raises EmbeddingError where X is not a matrix of finite, non-zero rows of `dimension` columns.
     """
     try:
-        rows = np.asarray(X, dtype=np.float32)
+        array = np.asarray(X)
+        if array.dtype.kind not in "biufO":  # text of digits and complex numbers would convert
+            raise TypeError(f"it holds {array.dtype}")
+        with np.errstate(over="ignore"):  # too large for float32: not finite, said below
+            rows = array.astype(np.float32)
     except (TypeError, ValueError) as exc:
         raise EmbeddingError(f"{name} is not a matrix of numbers: {exc}") from None
     if rows.ndim == 1:
@@ -41,4 +45,5 @@ def as_rows(X: ArrayLike, *, name: str = "X", dimension: int | None = None) -> R
             f"row {bad[0]} of {name} is {'zero' if lengths[bad[0], 0] == 0 else 'not finite'}; "
             "an embedding is a finite vector of non-zero length"
         )
-    return (rows / lengths).astype(np.float32)
+    scaled: Rows = (rows / lengths).astype(np.float32)
+    return scaled

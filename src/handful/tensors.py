@@ -20,7 +20,9 @@ def pack(kind: str, version: int, arrays: Mapping[str, NDArray[np.generic]], set
     # One entry, since safetensors writes several in no fixed order and equal heads shall be equal bytes.
     header = json.dumps({"format": f"handful.{kind}/{version}", "settings": settings}, sort_keys=True)
     return save(
-        {name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata={"handful": header}
+        # asarray, not ascontiguousarray: that makes (1,) of ()
+        {name: np.asarray(array, order="C") for name, array in arrays.items()},
+        metadata={"handful": header},
     )
 
 
@@ -31,14 +33,15 @@ def unpack(kind: str, version: int, data: bytes) -> tuple[Arrays, dict[str, obje
     (a pickle is never opened).
     """
     try:
-        arrays: Arrays = load(bytes(data))
+        data = bytes(data)
+        arrays: Arrays = load(data)
         header_length = int.from_bytes(data[:_LENGTH_BYTES], "little")
         metadata = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + header_length])["__metadata__"]
         header = json.loads(metadata["handful"])
         found_kind, _, found_version = header["format"].rpartition("/")
         settings = header["settings"]
         newer = int(found_version) > version
-    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as exc:
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as exc:
         raise HeadError(
             f"these {len(data)} bytes are no {kind} of Handful ({type(exc).__name__}: {exc}); "
             "use the bytes that to_bytes() gave"
@@ -47,8 +50,8 @@ def unpack(kind: str, version: int, data: bytes) -> tuple[Arrays, dict[str, obje
         raise HeadError(f"these bytes hold a {found_kind!r}, not a 'handful.{kind}'")
     if newer:
         raise HeadError(
-            f"this {kind} has format version {found_version}, newer than {version}, the newest that this build "
-            "reads; upgrade Handful"
+            f"this {kind} has format version {found_version}, newer than {version}, the newest that this "
+            "build reads; upgrade Handful"
         )
     if not isinstance(settings, dict):
         raise HeadError(f"the settings of this {kind} are no JSON object")

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from handful.background import Background
+from handful.errors import EmbeddingError, HeadError
+from handful.tensors import pack
+
+
+def embeddings(count=40, dimension=6, seed=0):
+    X = np.random.default_rng(seed).normal(0.3, 1, (count, dimension))
+    return X / np.linalg.norm(X, axis=1, keepdims=True)
+
+
+def background(**changes):
+    fields = {"mean": np.array([0.5, 0.25]), "covariance": np.array([[0.2, 0.05], [0.05, 0.1]]), "count": 9}
+    return Background(**{**fields, **changes})
+
+
+def test_mean_and_covariance_are_numpys():
+    X = embeddings()
+    found = Background.fit(X)
+    assert found.count == 40
+    assert found.dimension == 6
+    assert_allclose(found.mean, X.mean(axis=0), atol=1e-6)
+    assert_allclose(found.covariance, np.cov(X.T), atol=1e-6)
+
+
+def test_pictures_are_brought_to_length_one_first():
+    X = embeddings()
+    scaled = Background.fit(X * np.arange(1, 41)[:, None])
+    assert_allclose(scaled.covariance, Background.fit(X).covariance, atol=1e-6)
+
+
+def test_two_pictures_are_enough_and_one_is_not():
+    assert_allclose(Background.fit([[1, 0], [0, 1]]).covariance, [[0.5, -0.5], [-0.5, 0.5]])
+    with pytest.raises(EmbeddingError, match="at least 2 pictures, got 1"):
+        Background.fit([[1, 0]])
+    with pytest.raises(EmbeddingError, match="row 1 of the background's pictures is zero"):
+        Background.fit([[1, 0], [0, 0]])
+
+
+def test_bytes_round_trip_keeps_numbers_and_fingerprint():
+    first = Background.fit(embeddings(), logit_scale=55.5)
+    again = Background.from_bytes(first.to_bytes())
+    assert again.fingerprint == first.fingerprint
+    assert again.to_bytes() == first.to_bytes()
+    assert (again.count, again.logit_scale) == (40, 55.5)
+    assert_array_equal(again.mean, first.mean.astype(np.float32))
+    assert_array_equal(again.covariance, again.covariance.T)
+
+
+def test_a_covariance_that_is_symmetric_but_for_rounding_keeps_its_fingerprint():
+    uneven = background(covariance=[[0.2, 0.05], [0.05 + 4e-7, 0.1]], count=np.int64(9), logit_scale=7)
+    assert Background.from_bytes(uneven.to_bytes()).fingerprint == uneven.fingerprint
+
+
+def test_the_fingerprint_depends_on_every_number():
+    others = [
+        background(mean=np.array([0.5, 0.26])),
+        background(covariance=np.diag([0.2, 0.1])),
+        background(count=10),
+        background(logit_scale=10.0),
+    ]
+    assert len({b.fingerprint for b in [background(), *others]}) == 5
+    assert background().fingerprint == background().fingerprint
+
+
+def test_the_bytes_hold_half_the_matrix_once():
+    assert len(Background.fit(embeddings(60, 50)).to_bytes()) < 50 * 51 // 2 * 4 + 50 * 4 + 600
+
+
+def test_whitening_is_the_inverse_root_of_the_shrunk_covariance():
+    found = Background.fit(embeddings())
+    A = found.whitening(0.25)
+    P = (found.covariance * (6 / np.trace(found.covariance)) + 0.25 * np.eye(6)) / 1.25
+    assert_allclose(A @ P @ A, np.eye(6), atol=1e-9)
+    assert_allclose(A, A.T, atol=1e-12)
+    assert found.whitening(0.25) is A
+    assert_allclose(background(covariance=np.zeros((2, 2))).whitening(1.0), np.eye(2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"mean": np.zeros((1, 2))}, "a mean (D,) and a covariance (D, D), not (1, 2) and (2, 2)"),
+        ({"covariance": np.zeros((2, 3))}, "not (2,) and (2, 3)"),
+        ({"mean": np.array([np.nan, 0])}, "not finite"),
+        ({"covariance": np.full((2, 2), np.inf)}, "not finite"),
+        ({"covariance": np.array([[1.0, 0.5], [0.0, 1.0]])}, "not symmetric"),
+        ({"covariance": np.array([[-1.0, 0.0], [0.0, 1.0]])}, "non-negative diagonal"),
+        ({"logit_scale": 0.0}, "logit_scale is a positive number, not 0.0"),
+        ({"logit_scale": float("nan")}, "logit_scale is a positive number, not nan"),
+    ],
+)
+def test_numbers_that_are_no_background_are_refused(changes, words):
+    with pytest.raises(EmbeddingError) as caught:
+        background(**changes)
+    assert words in str(caught.value)
+
+
+def packed(mean, covariance, **settings):
+    arrays = {
+        "mean": np.asarray(mean, dtype=np.float32),
+        "covariance": np.asarray(covariance, dtype=np.float32),
+    }
+    return pack("background", 1, arrays, {"count": 3, "logit_scale": 100.0, **settings})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"nothing",
+        pack("head", 1, {}, {}),
+        pack("background", 1, {}, {}),
+        packed([0, 0], [1, 0]),
+        packed([0, 0], [1, 0, 1, 1]),
+        packed(0, [1]),
+        packed([[0, 0]], [1]),
+        packed(np.zeros(2_000_000), [1]),  # a matrix of 32 TB
+        packed([0, 0], [-1, 0, 1]),
+        packed([0, 0], [1, 0, 1], count="many"),
+        packed([0, 0], [1, 0, 1], logit_scale=[]),
+        packed([0, 0], [1, 0, 1], logit_scale=-1),
+    ],
+)
+def test_damaged_bytes_end_in_a_head_error(data):
+    with pytest.raises(HeadError, match="background"):
+        Background.from_bytes(data)
