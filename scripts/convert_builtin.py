@@ -28,7 +28,7 @@ from conversion.legacy_torch import load_checkpoint
 from conversion.lite2 import FEATURES, SIDE, image_graph
 from conversion.minilm import text_graph
 from handful.encoders.builtin import BuiltinEncoder
-from handful.encoders.pixels import centre_crop
+from handful.encoders.crop import centre_crop
 from handful.encoders.profile import profile
 from handful.encoders.sentences import SentenceTower
 from handful.encoders.session import SessionOptions, open_session

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 OPSET = 20
 IR_VERSION = 9  # what ONNX Runtime 1.20, the oldest we allow, reads
 
-GROUP = 32  # int8 weights of a column that share a scale: one scale a column is not within 0.999 cosine
+GROUP = 16  # int8 weights of a column that share a scale; with 32, odd words fall under 0.999 cosine
 
 Storage = Literal["float32", "float16", "int8"]
 
@@ -46,12 +46,14 @@ class Graph:
         if storage == "float32":
             return self.constant(array.astype(np.float32))
         if storage == "float16":
-            return self.node("Cast", self.constant(array.astype(np.float16)), to=TensorProto.FLOAT)
+            return self.widened(array.astype(np.float16))
         rows, columns = array.shape
         codes, scale = to_int8(array.reshape(rows // GROUP, GROUP, columns), axis=1)
-        wide = self.node("Cast", self.constant(codes), to=TensorProto.FLOAT)
-        scaled = self.node("Mul", wide, self.constant(scale))
+        scaled = self.node("Mul", self.widened(codes), self.widened(scale))
         return self.node("Reshape", scaled, self.constant([rows, columns]))
+
+    def widened(self, narrow: NDArray[Any]) -> str:
+        return self.node("Cast", self.constant(narrow), to=TensorProto.FLOAT)
 
     def model(
         self,
@@ -80,8 +82,9 @@ class Graph:
         return model
 
 
-def to_int8(array: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def to_int8(array: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
     """Codes and scales, array ≈ codes · scales; the scale spans the largest entry along `axis`."""
-    scale = np.abs(array).max(axis=axis, keepdims=True) / 127
-    scale = np.where(scale > 0, scale, 1).astype(np.float32)
-    return np.rint(array / scale).astype(np.int8), scale
+    scale = (np.abs(array).max(axis=axis, keepdims=True) / 127).astype(np.float16)
+    scale = np.where(scale > 0, scale, np.float16(1))
+    codes = np.clip(np.rint(array / scale.astype(np.float32)), -127, 127)
+    return codes.astype(np.int8), scale

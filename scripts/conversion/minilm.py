@@ -26,7 +26,9 @@ class _Network:
         self.graph = Graph("minilm")
 
     def linear(self, x: str, name: str) -> str:
-        kernel = self.graph.weight(self.weights[f"{name}.weight"].T, self.storage)
+        last = name.startswith(f"encoder.layer.{_LAYERS - 1}.")
+        storage = "float16" if last and self.storage == "int8" else self.storage
+        kernel = self.graph.weight(self.weights[f"{name}.weight"].T, storage)
         bias = self.graph.constant(self.weights[f"{name}.bias"].astype(np.float32))
         return self.graph.node("Add", self.graph.node("MatMul", x, kernel), bias)
 
@@ -38,14 +40,16 @@ class _Network:
         return self.graph.node("LayerNormalization", x, scale, shift, axis=-1, epsilon=_EPSILON)
 
     def words(self) -> str:
-        """Rows of the word table; int8 rows are widened after they are gathered, which keeps the table small."""
+        """Rows of the word table; int8 rows are widened once gathered, so that the table stays small."""
         g, table = self.graph, self.weights["embeddings.word_embeddings.weight"]
         if self.storage != "int8":
             return g.node("Gather", g.weight(table, self.storage), "tokens")
         codes, scale = to_int8(table.reshape(len(table), _WORD_GROUPS, -1), axis=2)
-        rows = g.node("Cast", g.node("Gather", g.constant(codes), "tokens"), to=TensorProto.FLOAT)
-        rows = g.node("Mul", rows, g.node("Gather", g.constant(scale), "tokens"))
-        return g.node("Reshape", rows, g.constant([0, 0, WIDTH]))
+        rows, scales = (
+            g.node("Cast", g.node("Gather", g.constant(narrow), "tokens"), to=TensorProto.FLOAT)
+            for narrow in (codes, scale)
+        )
+        return g.node("Reshape", g.node("Mul", rows, scales), g.constant([0, 0, WIDTH]))
 
     def positions(self) -> str:
         """(L, 384): the position rows of the first L tokens, and the row of the only segment we use."""
@@ -79,7 +83,10 @@ class _Network:
 
 
 def text_graph(weights: dict[str, NDArray[Any]], *, storage: Storage, version: str) -> onnx.ModelProto:
-    """tokens, mask (N, L) int64 → sentence (N, 384), unit rows; mask is 1 on the text and 0 on padding."""
+    """tokens, mask (N, L) int64 → sentence (N, 384), unit rows; mask is 1 on the text and 0 on padding.
+
+    storage : of the matrices; with int8 the last layer's are float16, whose errors nothing smooths.
+    """
     net = _Network(weights, storage)
     g = net.graph
     x = net.norm(g.node("Add", net.words(), net.positions()), "embeddings.LayerNorm")

@@ -38,8 +38,6 @@ def open_session(model: bytes, options: SessionOptions, *, name: str) -> "Infere
     settings.intra_op_num_threads = options.threads or 0
     # Waiting threads must not spin: the cores are needed for decoding the next pictures.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # The arena never gives memory back; without it a batch costs the same time and far less memory.
-    settings.enable_cpu_mem_arena = False
     try:
         return onnxruntime.InferenceSession(model, settings, providers=list(options.providers))
     except Exception as exc:  # ONNX Runtime's errors have no common base of their own

@@ -1,4 +1,4 @@
-"""Synthesised classifiers: words for things the image tower has a classifier for, and for their neighbours."""
+"""Synthesised classifiers: words for what the image tower knows, and for its neighbours."""
 
 from dataclasses import dataclass
 

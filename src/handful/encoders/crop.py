@@ -1,14 +1,9 @@
 """Decoded pictures → the square of pixels an image tower looks at."""
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-Pixels = NDArray[np.uint8]  # (H, W, 3)
-
-_GAP = (
-    3.0  # a picture over 3 times too large is first shrunk by whole numbers: same result to the eye, faster
-)
+from handful.pixels import Pixels
 
 
 def centre_crop(picture: Pixels, *, short_side: int, side: int) -> Pixels:
@@ -20,9 +15,6 @@ def centre_crop(picture: Pixels, *, short_side: int, side: int) -> Pixels:
     kept = min(height, width) * side / short_side
     left, top = (width - kept) / 2, (height - kept) / 2
     resized = Image.fromarray(picture).resize(
-        (side, side),
-        Image.Resampling.BICUBIC,
-        box=(left, top, left + kept, top + kept),
-        reducing_gap=_GAP,
+        (side, side), Image.Resampling.BICUBIC, box=(left, top, left + kept, top + kept)
     )
     return np.asarray(resized)
