@@ -1,0 +1,69 @@
+"""A folder replaced as a whole: it holds what it held before, or all of the new."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+
+def replace_folder(target: Path, write: Callable[[Path], None], *, own: Collection[str]) -> None:
+    """Let `write` fill an empty folder beside `target`, then put it in its place.
+
+    own : names of entries that go with the old folder; all others move into the new one.
+    """
+    aside = _aside(target)
+    if aside.exists() and not target.exists():  # cut off between the two renamings below
+        aside.rename(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".new", dir=target.parent))
+    try:
+        write(fresh)
+        fresh.chmod(0o755)
+        _sync(fresh)
+        if target.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+            target.rename(aside)
+        fresh.rename(target)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if aside.exists() and not target.exists():
+            aside.rename(target)
+        raise
+    _sync(target.parent)
+    if aside.exists():
+        for entry in aside.iterdir():
+            if entry.name not in own:
+                entry.rename(target / entry.name)
+        shutil.rmtree(aside)
+
+
+def standing(target: Path) -> Path:
+    """Where the folder's content is now: beside its place while, or since, its replacement was cut off."""
+    aside = _aside(target)
+    return aside if not target.exists() and aside.is_dir() else target
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file, and its folder where that is missing, through to the disk."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.previous")
+
+
+def _sync(folder: Path) -> None:
+    """Make names in a folder, and in the folders below, durable where the system lets folders be opened."""
+    if os.name != "posix":
+        return
+    for path in (folder, *(entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,132 @@
+"""Predictions: what a classifier says about one picture."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from handful.adapters.head import Head
+from handful.errors import SupportError
+from handful.labels import Label
+from handful.rows import Rows
+
+_NEIGHBOURS = 5  # shots that explain an answer, unless told how many
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassProbability:
+    """A class and how probable it is, 0 to 1."""
+
+    label: Label
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearShot:
+    """A shot that speaks for the answer.    share : its part, 0 to 1.    image : its file's name."""
+
+    shot: str
+    label: Label
+    share: float
+    image: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a classifier says about one picture.
+
+    label : the best class, always one.    probability : of that class.
+    known : p-value of "belongs to one of the classes".    unknown : known < the classifier's threshold.
+    classes : the best classes, best first.
+    neighbours : shots that speak for the label, best first; None where no explanation was asked for.
+    set : classes that together hold the truth with the coverage asked for; None where none was.
+    """
+
+    label: Label
+    probability: float
+    known: float
+    unknown: bool
+    classes: tuple[ClassProbability, ...]
+    neighbours: tuple[NearShot, ...] | None = None
+    set: tuple[Label, ...] | None = None
+
+    @property
+    def confidences(self) -> dict[str, float]:
+        """Probability by label, best first: what Gradio's `Label` shows."""
+        return {str(entry.label): entry.probability for entry in self.classes}
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready, in the shape of the HTTP service; what was not asked for is not there.
+
+        >>> best = ClassProbability(label="dent", probability=0.9)
+        >>> one = Prediction(label="dent", probability=0.9, known=0.4, unknown=False, classes=(best,))
+        >>> one.as_dict()["classes"]
+        [{'label': 'dent', 'probability': 0.9}]
+        """
+        said: dict[str, Any] = {
+            "label": self.label,
+            "probability": self.probability,
+            "known": self.known,
+            "unknown": self.unknown,
+            "classes": [{"label": entry.label, "probability": entry.probability} for entry in self.classes],
+        }
+        if self.neighbours is not None:
+            said["neighbours"] = [
+                {"shot": near.shot, "label": near.label, "share": near.share, "image": near.image}
+                for near in self.neighbours
+            ]
+        if self.set is not None:
+            said["set"] = list(self.set)
+        return said
+
+
+def predictions(
+    head: Head,
+    Q: ArrayLike,
+    names: Sequence[Label],
+    sources: Mapping[str, str],
+    *,
+    top_k: int,
+    coverage: float | None,
+    explain: bool | int,
+    unknown_threshold: float,
+) -> list[Prediction]:
+    """What a head says about rows Q (B, D).
+
+    names : (C,) of its classes.    sources : the picture's name by shot id.
+    The others as in `FewShotClassifier.classify`. Raises SupportError for a top_k that asks for nothing.
+    """
+    if top_k < 1:
+        raise SupportError(f"top_k is {top_k}; ask for at least one class")
+    scores, probabilities, known = head.scores(Q), head.probabilities(Q), head.known(Q)
+    sets = None if coverage is None else head.conformal_set(Q, coverage)
+    queries = np.atleast_2d(np.asarray(Q, np.float32))
+    answers = []
+    for at, places in enumerate(np.argsort(-scores, axis=1, kind="stable")[:, :top_k].tolist()):
+        ranked = tuple(
+            ClassProbability(label=names[i], probability=float(probabilities[at, i])) for i in places
+        )
+        answers.append(
+            Prediction(
+                label=ranked[0].label,
+                probability=ranked[0].probability,
+                known=float(known[at]),
+                unknown=bool(known[at] < unknown_threshold),
+                classes=ranked,
+                neighbours=_near(head, queries[at], names, sources, explain) if explain else None,
+                set=None if sets is None else tuple(names[i] for i in np.flatnonzero(sets[at]).tolist()),
+            )
+        )
+    return answers
+
+
+def _near(
+    head: Head, query: Rows, names: Sequence[Label], sources: Mapping[str, str], explain: bool | int
+) -> tuple[NearShot, ...]:
+    found = head.explain(query, _NEIGHBOURS if explain is True else explain)
+    return tuple(
+        NearShot(shot=near.shot_id, label=names[near.label], share=near.share, image=sources[near.shot_id])
+        for near in found
+    )
