@@ -18,7 +18,7 @@ tags:
 
 # {title}
 
-An image classifier of {count} classes, taught with {shots} by [Handful](https://pypi.org/project/handful/).
+An image classifier of {count} classes, taught with {shots} by Handful.
 
 | | |
 |---|---|
