@@ -56,13 +56,18 @@ def commit() -> str:
 
 
 def command() -> str:
-    """The command line as typed, from the repository's root."""
+    """The command line from the repository's root; of files and folders elsewhere only the last name."""
     import shlex
 
-    script = Path(sys.argv[0]).resolve()
     root = Path(__file__).resolve().parents[1]
-    name = script.relative_to(root) if script.is_relative_to(root) else script.name
-    return shlex.join(["python", str(name), *sys.argv[1:]])
+
+    def told(text: str) -> str:
+        if not Path(text).is_absolute():
+            return text
+        path = Path(text).resolve()
+        return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+
+    return shlex.join(["python", told(str(Path(sys.argv[0]).resolve())), *map(told, sys.argv[1:])])
 
 
 def print_table(
