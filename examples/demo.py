@@ -114,7 +114,8 @@ def ask_pictures(pictures: tuple[object, ...], y: np.ndarray, names: list[str]) 
     classifier.fit([pictures[i] for i in shown], [names[y[i]] for i in shown])
     took = perf_counter() - begun
     console.print(
-        f"\n[bold]One picture at a time.[/] Taught {len(shown)} photos in {took:.1f} s; embeddings are kept from above."
+        f"\n[bold]One picture at a time.[/] Taught {len(shown)} photos in {took:.1f} s, "
+        "with their embeddings kept from above."
     )
     asked = [pictures[np.flatnonzero(y == c)[30]] for c in range(len(names))]
     others = sorted(OTHER.glob("*.jpg"))
