@@ -8,7 +8,9 @@ from handful.encoders.session import SessionOptions, open_session
 from handful.errors import EncoderError
 from handful.rows import Rows
 
-_BATCH_TOKENS = 4096  # padding included; keeps a batch's memory the same for long and short texts
+_BATCH_TOKENS = (
+    512  # padding included: a batch takes the same memory for long and short texts, and fits caches
+)
 
 
 class SentenceTower:

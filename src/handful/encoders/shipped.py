@@ -25,7 +25,8 @@ class Shipped:
         """Raises EncoderError where the folder holds no manifest."""
         try:
             manifest = json.loads((folder / MANIFEST).read_bytes())
-        except (OSError, ValueError) as exc:
+            manifest["files"]  # what is JSON may still be no manifest
+        except (OSError, ValueError, LookupError, TypeError) as exc:
             raise EncoderError(f"{folder / MANIFEST} cannot be read ({exc}); install handful again") from exc
         return cls(folder=folder, manifest=manifest)
 
