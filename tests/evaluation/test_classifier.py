@@ -38,6 +38,8 @@ def test_the_curve_starts_at_words_where_all_classes_have_them(tiny_encoder, col
     assert found.curve.estimate("handful", 0).value == 1.0
     without = evaluate_classifier(taught(tiny_encoder, coloured, use_text=False), shots=[0, 1], seeds=2)
     assert without.curve.shots == (1,)
+    only_words = evaluate_classifier(taught(tiny_encoder, coloured, use_text=False), shots=[0], seeds=2)
+    assert only_words.curve is None
 
 
 def test_views_leave_with_their_shot_and_are_not_asked(tiny_encoder, coloured):

@@ -41,6 +41,8 @@ def evaluate_classifier(
     if not len(X):
         raise SupportError("this classifier was taught no pictures; evaluate it on a folder of test pictures")
     ours = _support_teacher(head)
+    complete = with_words(_text(head))
+    shots = shots if complete else [k for k in shots if k != 0]
     curve = None
     if shots:
         contenders = {OURS: ours}
@@ -52,19 +54,17 @@ def evaluate_classifier(
             X,
             y,
             contenders,
-            shots=shots if with_words(_text(head)) else [k for k in shots if k != 0],
+            shots=shots,
             seeds=seeds,
             groups=groups,
-            from_words=list(contenders) if with_words(_text(head)) else [],
+            from_words=list(contenders) if complete else [],
             progress=progress,
         )
     return Evaluation(
         class_names=_names(classifier),
         picture_names=tuple(shot.source for shot in classifier.shots_),
         X=X,
-        held_out=hold_out(
-            X, y, ours, class_count=head.class_count, groups=groups, from_words=with_words(_text(head))
-        ),
+        held_out=hold_out(X, y, ours, class_count=head.class_count, groups=groups, from_words=complete),
         curve=curve,
         settings=settings_of(classifier),
     )

@@ -128,12 +128,13 @@ def evaluate(
     ours = teacher(method, X, text=text, background=background, views=views, options=options)
     complete = with_words(text)
     curve = None
+    shots = shots if complete else [k for k in shots if k != 0]
     if shots:
         curve = learning_curve(
             X,
             labels,
             {OURS: ours, **(rivals or {})},
-            shots=shots if complete else [k for k in shots if k != 0],
+            shots=shots,
             seeds=seeds,
             groups=groups,
             from_words=[OURS] if complete else [],
