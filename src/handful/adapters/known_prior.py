@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from handful.adapters.class_rows import ClassRows
+from handful.adapters.scorer import Scorer
 from handful.adapters.support import Support
 
 _LIFT = 2.0  # standard deviations by which pictures of the classes stand above pictures of anything
 
 
-def typicality_without_shots(scorer: ClassRows, support: Support) -> tuple[float, float]:
+def typicality_without_shots(scorer: Scorer, support: Support) -> tuple[float, float]:
     """Mean and deviation of the typicality of pictures of the classes.
 
     Pictures of anything, drawn from the background (or, without one, from all directions), have a known

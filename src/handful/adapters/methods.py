@@ -4,8 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from handful.adapters import prototype, zero_shot
+from handful.adapters import clip_adapter, proker, prototype, tip, tip_f, zero_shot
+from handful.adapters.bottleneck import Bottleneck
 from handful.adapters.class_rows import ClassRows
+from handful.adapters.kernel_ridge import KernelRidge
+from handful.adapters.key_value_cache import KeyValueCache
 from handful.adapters.scorer import Fitted, Scorer
 from handful.adapters.support import Support
 from handful.errors import SupportError
@@ -33,10 +36,16 @@ METHODS = {
     for method in (
         Method("zero-shot", "zero-shot/1", zero_shot.ZeroShotOptions, zero_shot.fit),
         Method("prototype", "prototype/1", prototype.PrototypeOptions, prototype.fit),
+        Method("tip", "tip/1", tip.TipOptions, tip.fit),
+        Method("tip-f", "tip-f/1", tip_f.TipFOptions, tip_f.fit),
+        Method("clip-adapter", "clip-adapter/1", clip_adapter.ClipAdapterOptions, clip_adapter.fit),
+        Method("proker", "proker/1", proker.ProkerOptions, proker.fit),
     )
 }
 
-SCORERS: dict[str, type[Scorer]] = {scorer.kind: scorer for scorer in (ClassRows,)}
+SCORERS: dict[str, type[Scorer]] = {
+    scorer.kind: scorer for scorer in (ClassRows, KeyValueCache, KernelRidge, Bottleneck)
+}
 
 
 def method_named(name: str) -> Method:
