@@ -1,6 +1,7 @@
 """Manners of the command: streams, exit codes, errors, start-up."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import time
 import pytest
 
 import handful
+from handful.adapters import METHODS
+from handful.augment import POLICIES
 from handful.errors import SupportError
 
 HANDFUL = [sys.executable, "-c", "import sys; sys.argv[0] = 'handful'; from handful.cli import app; app()"]
@@ -144,3 +147,8 @@ def test_completion_is_offered(tmp_path):
         "COMP_CWORD": "1",
     }
     assert "classify" in shell(env=environment).stdout
+
+
+def test_the_help_names_every_method_and_policy(run):
+    said = re.sub(r"[│\s]", "", run("fit", "--help").stdout)  # names may be wrapped at a hyphen
+    assert [name for name in (*METHODS, *POLICIES) if name not in said] == []

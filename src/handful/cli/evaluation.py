@@ -44,7 +44,9 @@ def evaluate(
     ] = None,
     shots: Annotated[
         str | None,
-        typer.Option(help="Shots per class of the learning curve; 0 is words alone. [default: 1,2,4,8,16]"),
+        typer.Option(
+            help="Shots per class of the learning curve; 0 is words alone. For pictures: 1,2,4,8,16; for a MODEL: none."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=2, help="Draws of shots at each point of the curve.")] = 20,
     method: options.Method = "auto",
