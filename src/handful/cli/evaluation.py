@@ -45,7 +45,8 @@ def evaluate(
     shots: Annotated[
         str | None,
         typer.Option(
-            help="Shots per class of the learning curve; 0 is words alone. For pictures: 1,2,4,8,16; for a MODEL: none."
+            help="Shots per class of the learning curve; 0 is words alone. "
+            "For pictures: 1,2,4,8,16; for a MODEL: none."
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=2, help="Draws of shots at each point of the curve.")] = 20,
@@ -56,7 +57,7 @@ def evaluate(
     domain: options.Domain = None,
     describe: options.Describe = None,
     templates: options.Templates = "photo",
-    words: Annotated[bool, typer.Option("--words/--no-words", help="Whether class names count.")] = True,
+    no_words: options.NoWords = False,
     encoder: options.EncoderName = "builtin",
     split: Annotated[str, typer.Option(help="The split to take: train, valid or test.")] = "train",
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report to look at.")] = None,
@@ -89,7 +90,7 @@ def evaluate(
                 domain=domain,
                 descriptions=described,
                 templates=options.templates(templates),
-                use_text=words,
+                use_text=not no_words,
             )
             for policy in views.split(",")
         ]

@@ -34,11 +34,15 @@ Describe = Annotated[
     list[str] | None,
     typer.Option(
         help="NAME=SENTENCE about a class, as often as you like; or a JSON file {name: sentence or list}.",
-        metavar="NAME=TEXT|FILE",
+        metavar="NAME=TEXT",
     ),
 ]
 Templates = Annotated[
     str, typer.Option(help="Prompts: photo, plain, or your own with one {}, such as 'an x-ray of {}'.")
+]
+NoWords = Annotated[
+    bool,
+    typer.Option("--no-words", help="Class names say nothing, as with 'type A': learn from pictures only."),
 ]
 TopK = Annotated[int, typer.Option(min=1, max=1000, help="Classes in each answer.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Add the shots that speak for each answer.")]

@@ -27,18 +27,15 @@ def fit(
     domain: options.Domain = None,
     describe: options.Describe = None,
     templates: options.Templates = "photo",
-    words: Annotated[
-        bool,
-        typer.Option("--words/--no-words", help="Whether class names count; not where they mean nothing."),
-    ] = True,
+    no_words: options.NoWords = False,
     encoder: options.EncoderName = "builtin",
     split: Annotated[str, typer.Option(help="The split to learn: train, valid or test.")] = "train",
     unknown_threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Pictures less known than this are called unknown.")
     ] = 0.05,
-    thumbnails: Annotated[
-        bool, typer.Option("--thumbnails/--no-thumbnails", help="Keep small copies of the shots.")
-    ] = True,
+    no_thumbnails: Annotated[
+        bool, typer.Option("--no-thumbnails", help="Keep no small copies of the shots.")
+    ] = False,
     json: options.Json = False,
     yes: options.Yes = False,
 ) -> None:
@@ -62,10 +59,10 @@ def fit(
         domain=domain,
         descriptions=described,
         templates=options.templates(templates),
-        use_text=words,
+        use_text=not no_words,
         unknown_threshold=unknown_threshold,
     ).fit(dataset.images, dataset.labels, dataset.groups)
-    classifier.save(output, thumbnails=thumbnails)
+    classifier.save(output, thumbnails=not no_thumbnails)
     counts = {str(label): count for label, count in dataset.counts.items()}
     if json:
         answer_json({"model": str(output), "method": method, "encoder": encoder, "classes": counts})
