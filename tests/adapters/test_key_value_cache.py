@@ -79,7 +79,6 @@ def test_a_compact_cache_holds_a_byte_for_each_number_and_label():
         ("offsets", np.zeros(3), "do not fit"),
         ("text", np.zeros((3, 6), "f4"), "does not fit 4 classes"),
         ("keys", np.zeros(6, "f4"), "not that of a matrix"),
-        ("key_scales", np.ones(4, "f4"), "does not fit keys"),
     ],
 )
 def test_arrays_that_do_not_fit_each_other_are_refused(name, value, message):
@@ -94,3 +93,9 @@ def test_affinity_is_each_keys_own_part_of_the_sum():
     rows = np.flatnonzero(scorer.labels == 2)
     parts = scorer.affinity(q, scorer.keys, rows)
     assert_allclose(scorer.weights[2] * parts.sum() + scorer.offsets[2], scorer.scores(q)[0, 2], rtol=1e-6)
+
+
+def test_scales_of_another_length_are_refused():
+    scorer = cache().compact()
+    with pytest.raises(ValueError, match=r"scales \(4,\) and centre \(6,\) do not fit keys"):
+        KeyValueCache.restore(scorer.arrays() | {"keys_scales": np.ones(4, "f4")}, scorer.settings(), None)

@@ -121,8 +121,17 @@ def test_reasons_are_the_shots_positive_parts_of_the_score(scene):
 def test_values_of_another_shape_are_refused(scene):
     scorer = proker.fit(scene().support, ProkerOptions()).scorer
     assert isinstance(scorer, KernelRidge)
-    with pytest.raises(ValueError, match="do not fit"):
-        KernelRidge.restore(scorer.arrays() | {"values": np.zeros((3, 4), "f4")}, scorer.settings(), None)
+    for whole, name in ((scorer, "values"), (scorer.compact(), "values_scales")):
+        with pytest.raises(ValueError, match="do not fit"):
+            KernelRidge.restore(whole.arrays() | {name: np.zeros((3, 4), "f4")}, whole.settings(), None)
+
+
+def test_compact_values_keep_sums_in_which_large_numbers_cancel(scene):
+    case = scene(classes=10, shots=30, dim=32, noise=1.0)
+    scorer = proker.fit(case.support, ProkerOptions()).scorer
+    rounded = replace(scorer, values=scorer.compact().values)
+    assert not np.array_equal(rounded.values, scorer.values)
+    assert_allclose(rounded.scores(case.Q), scorer.scores(case.Q), atol=5e-5)
 
 
 @pytest.mark.parametrize("options", [{"beta": -1.0}, {"ridge": 0.0}])

@@ -7,8 +7,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from handful.adapters.key_value_cache import restored_rows
-from handful.adapters.quantised import QuantisedRows
+from handful.adapters.centred_rows import CentredRows, restored_rows
 from handful.adapters.scorer import Settings
 from handful.background import Background
 from handful.rows import FloatArray, IntArray, Rows, unit
@@ -30,7 +29,7 @@ class Bottleneck:
     up: NDArray[np.float32]
     rows: NDArray[np.float32]
     ratio: float
-    quantised: tuple[QuantisedRows, ...] = ()
+    quantised: tuple[CentredRows, ...] = ()
 
     kind: ClassVar[str] = "bottleneck"
 
@@ -64,7 +63,7 @@ class Bottleneck:
         return np.asarray(np.maximum(likeness, 0), np.float64)
 
     def compact(self) -> Self:
-        down, up, rows = (QuantisedRows.of(m) for m in (self.down, self.up, self.rows))
+        down, up, rows = (CentredRows.of(m) for m in (self.down, self.up, self.rows))
         return replace(
             self,
             down=down.restored(),
@@ -78,7 +77,7 @@ class Bottleneck:
             return {"down": self.down, "up": self.up, "rows": self.rows}
         arrays: Arrays = {}
         for name, matrix in zip(_MATRICES, self.quantised, strict=True):
-            arrays |= {name: matrix.values, f"{name}_scales": matrix.scales}
+            arrays |= matrix.arrays(name)
         return arrays
 
     def settings(self) -> Settings:
@@ -86,7 +85,7 @@ class Bottleneck:
 
     @classmethod
     def restore(cls, arrays: Arrays, settings: Mapping[str, float], background: Background | None) -> Self:
-        restored = [restored_rows(arrays, name, f"{name}_scales") for name in _MATRICES]
+        restored = [restored_rows(arrays, name) for name in _MATRICES]
         (down, _), (up, _), (rows, _) = restored
         if down.shape != up.shape[::-1] or rows.shape[1] != down.shape[1]:
             raise ValueError(f"down {down.shape}, up {up.shape} and rows {rows.shape} do not fit")

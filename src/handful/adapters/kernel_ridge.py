@@ -7,14 +7,14 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from handful.adapters.key_value_cache import kernel, kernel_blocks, restored_rows
-from handful.adapters.quantised import QuantisedRows
+from handful.adapters.centred_rows import CentredRows, restored_rows
+from handful.adapters.key_value_cache import kernel, kernel_blocks
 from handful.adapters.scorer import Settings
 from handful.background import Background
 from handful.rows import FloatArray, IntArray, Rows
 from handful.tensors import Arrays
 
-_MATRICES = ("keys", "values", "text")
+_VALUE_LEVELS = 32_767  # int16: values cancel in the sum over keys, and a byte each would show
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,7 +31,7 @@ class KernelRidge:
     values: NDArray[np.float32]
     text: NDArray[np.float32]
     beta: float
-    quantised: tuple[QuantisedRows, ...] = ()
+    quantised: "_Quantised | None" = None
 
     kind: ClassVar[str] = "kernel-ridge"
 
@@ -63,36 +63,60 @@ class KernelRidge:
         return np.asarray(np.maximum(parts, 0), np.float64)
 
     def compact(self) -> Self:
-        keys, values, text = (QuantisedRows.of(m) for m in (self.keys, self.values, self.text))
+        quantised = _Quantised.of(self)
         return replace(
             self,
-            keys=keys.restored(),
-            values=values.restored(),
-            text=text.restored(),
-            quantised=(keys, values, text),
+            keys=quantised.keys.restored(),
+            values=quantised.restored_values(),
+            text=quantised.text.restored(),
+            quantised=quantised,
         )
 
     def arrays(self) -> Arrays:
-        if not self.quantised:
+        if self.quantised is None:
             return {"keys": self.keys, "values": self.values, "text": self.text}
-        arrays: Arrays = {}
-        for name, matrix in zip(_MATRICES, self.quantised, strict=True):
-            arrays |= {name: matrix.values, f"{name}_scales": matrix.scales}
-        return arrays
+        values: Arrays = {"values": self.quantised.values, "values_scales": self.quantised.scales}
+        return values | self.quantised.keys.arrays("keys") | self.quantised.text.arrays("text")
 
     def settings(self) -> Settings:
         return {"beta": self.beta}
 
     @classmethod
     def restore(cls, arrays: Arrays, settings: Mapping[str, float], background: Background | None) -> Self:
-        restored = [restored_rows(arrays, name, f"{name}_scales") for name in _MATRICES]
-        (keys, _), (values, _), (text, _) = restored
+        (keys, key_rows), (text, text_rows) = (restored_rows(arrays, name) for name in ("keys", "text"))
+        values = arrays["values"]
         if values.shape != (len(keys), len(text)) or keys.shape[1] != text.shape[1]:
             raise ValueError(f"keys {keys.shape}, values {values.shape} and text {text.shape} do not fit")
+        quantised = None
+        if key_rows is not None and text_rows is not None:
+            scales = arrays["values_scales"].astype(np.float32)
+            if scales.shape != keys.shape[:1]:
+                raise ValueError(f"values_scales {scales.shape} do not fit values {values.shape}")
+            quantised = _Quantised(key_rows, values.astype(np.int16), scales, text_rows)
         return cls(
             keys=keys,
-            values=values,
+            values=values.astype(np.float32) if quantised is None else quantised.restored_values(),
             text=text,
             beta=float(settings["beta"]),
-            quantised=tuple(matrix for _, matrix in restored if matrix is not None),
+            quantised=quantised,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Quantised:
+    """The matrices of a compact scorer.    values : (N, C) int16, of the scale (N,) of their row."""
+
+    keys: CentredRows
+    values: NDArray[np.int16]
+    scales: NDArray[np.float32]
+    text: CentredRows
+
+    @classmethod
+    def of(cls, scorer: KernelRidge) -> Self:
+        largest = np.abs(scorer.values).max(axis=1)
+        scales = (np.where(largest > 0, largest, 1) / _VALUE_LEVELS).astype(np.float32)
+        values = np.rint(scorer.values / scales[:, None]).clip(-_VALUE_LEVELS, _VALUE_LEVELS)
+        return cls(CentredRows.of(scorer.keys), values.astype(np.int16), scales, CentredRows.of(scorer.text))
+
+    def restored_values(self) -> NDArray[np.float32]:
+        return np.asarray(self.values * self.scales[:, None], np.float32)

@@ -8,7 +8,7 @@ from typing import ClassVar, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from handful.adapters.quantised import QuantisedRows
+from handful.adapters.centred_rows import CentredRows, restored_rows
 from handful.adapters.scorer import Settings
 from handful.background import Background
 from handful.rows import FloatArray, IntArray, Rows
@@ -77,7 +77,7 @@ class KeyValueCache:
     weights: FloatArray
     offsets: FloatArray
     text: NDArray[np.float32] | None = None
-    quantised: tuple[QuantisedRows, QuantisedRows | None] | None = None
+    quantised: tuple[CentredRows, CentredRows | None] | None = None
 
     kind: ClassVar[str] = "key-value-cache"
 
@@ -121,8 +121,8 @@ class KeyValueCache:
         return np.asarray(kernel(q, self.keys[rows], self.beta)[0], np.float64)
 
     def compact(self) -> Self:
-        keys = QuantisedRows.of(self.keys)
-        text = None if self.text is None else QuantisedRows.of(self.text)
+        keys = CentredRows.of(self.keys)
+        text = None if self.text is None else CentredRows.of(self.text)
         return replace(
             self,
             keys=keys.restored(),
@@ -141,26 +141,20 @@ class KeyValueCache:
                 arrays["text"] = self.text
             return arrays
         keys, text = self.quantised
-        arrays |= {
-            "keys": keys.values,
-            "key_scales": keys.scales,
-            "weights": self.weights.astype(np.float32),
-            "offsets": self.offsets.astype(np.float32),
-        }
-        if text is not None:
-            arrays |= {"text": text.values, "text_scales": text.scales}
-        return arrays
+        arrays |= keys.arrays("keys")
+        arrays |= {"weights": self.weights.astype(np.float32), "offsets": self.offsets.astype(np.float32)}
+        return arrays if text is None else arrays | text.arrays("text")
 
     def settings(self) -> Settings:
         return {"beta": self.beta}
 
     @classmethod
     def restore(cls, arrays: Arrays, settings: Mapping[str, float], background: Background | None) -> Self:
-        keys, key_rows = restored_rows(arrays, "keys", "key_scales")
+        keys, key_rows = restored_rows(arrays, "keys")
         labels, weights, offsets = arrays["labels"].astype(np.int64), arrays["weights"], arrays["offsets"]
         text, text_rows = None, None
         if "text" in arrays:
-            text, text_rows = restored_rows(arrays, "text", "text_scales")
+            text, text_rows = restored_rows(arrays, "text")
         if labels.shape != keys.shape[:1] or weights.ndim != 1 or offsets.shape != weights.shape:
             raise ValueError(f"keys {keys.shape}, labels {labels.shape}, weights {weights.shape} do not fit")
         if text is not None and text.shape != (len(weights), keys.shape[1]):
@@ -176,16 +170,3 @@ class KeyValueCache:
             text=text,
             quantised=None if key_rows is None else (key_rows, text_rows),
         )
-
-
-def restored_rows(arrays: Arrays, name: str, scales: str) -> tuple[NDArray[np.float32], QuantisedRows | None]:
-    """A saved matrix, and its bytes and scales where it was saved in int8."""
-    values = arrays[name]
-    if values.ndim != 2:
-        raise ValueError(f"{name} has shape {values.shape}, not that of a matrix")
-    if scales not in arrays:
-        return values.astype(np.float32), None
-    rows = QuantisedRows(values.astype(np.int8), arrays[scales].astype(np.float32))
-    if rows.scales.shape != values.shape[:1]:
-        raise ValueError(f"{scales} {rows.scales.shape} does not fit {name} {values.shape}")
-    return rows.restored(), rows
