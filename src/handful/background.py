@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from handful.errors import EmbeddingError, HeadError
-from handful.rows import FloatArray, as_rows
+from handful.rows import FloatArray, Rows, as_rows, unit
 from handful.tensors import pack, unpack
+
+_DRAWS = 256  # rows of `anything`
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,6 +96,14 @@ class Background:
     @cached_property
     def _whitenings(self) -> dict[float, FloatArray]:
         return {}
+
+    @cached_property
+    def anything(self) -> Rows:
+        """(256, D) unit rows such as pictures of anything have: normal ones of this mean and covariance."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        draws = np.random.default_rng(0).standard_normal((_DRAWS, self.dimension))
+        draws = self.mean + (draws * np.sqrt(np.maximum(values, 0))) @ vectors.T
+        return np.asarray(unit(draws), np.float32)
 
     def to_bytes(self) -> bytes:
         """Safetensors: the mean, and the upper triangle of the covariance, in float32."""

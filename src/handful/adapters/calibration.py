@@ -9,6 +9,7 @@ from handful.rows import FloatArray, IntArray
 _NEWTON_STEPS = 30
 _LOG_RANGE = (-12.0, 12.0)
 _ANCHOR = 1.5  # logits
+_GAIN = 3.4  # of t, at one shot, for the shot that was left out; it falls with the cube of their number
 _PRIOR_ROWS = 2.0  # left-out rows that the anchor weighs as much as, for an error of a factor e
 
 
@@ -28,6 +29,10 @@ def log_loss(logits: FloatArray, y: IntArray) -> FloatArray:
 def held_out_sharpness(held_out: HeldOut | None, support: Support) -> float:
     """The sharpness of softmax(t·scores) that left-out shots ask for, anchored to the spread of scores.
 
+    With n̄ shots to a class, those left out are judged by n̄ − 1, so at few shots the whole head is surer than
+    they say: t is multiplied by 1 + 3.4/n̄³ (CLIP ViT-B/32, mean of three data sets: ECE of `prototype` at 2
+    shots from 21 to 14 %, at 4 from 5.4 to 4.6 %, at 16 unchanged).
+
     The anchor makes the scores of wrong classes spread by `_ANCHOR` logits; it is all there is at one shot
     for each class, and it keeps t finite where every left-out shot is classified rightly.
     """
@@ -43,7 +48,16 @@ def held_out_sharpness(held_out: HeldOut | None, support: Support) -> float:
     if not rows.size:
         return anchor
     weights = np.ones(len(rows))
-    return fit_sharpness(held_out.scores[rows], support.y[rows], weights, start=anchor, prior=_PRIOR_ROWS)
+    t = fit_sharpness(held_out.scores[rows], support.y[rows], weights, start=anchor, prior=_PRIOR_ROWS)
+    return t * _gain_of_the_last_shot(support)
+
+
+def _gain_of_the_last_shot(support: Support) -> float:
+    """1 + 3.4/n̄³, n̄ the mean number of groups in classes with two or more; 1 where texts speak as well."""
+    _, classes, _, _ = support.leavings
+    groups = np.bincount(classes, minlength=support.class_count)
+    several = groups[(groups > 1) & ~support.has_text]
+    return 1.0 + _GAIN / float(several.mean()) ** 3 if several.size else 1.0
 
 
 def fit_sharpness(

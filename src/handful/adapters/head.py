@@ -7,12 +7,12 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, ValidationError
 
 from handful.adapters.calibration import held_out_sharpness, softmax
 from handful.adapters.conformal import ConformalSets
 from handful.adapters.known import KnownTest
-from handful.adapters.methods import SCORERS, Method, Options, method_named
+from handful.adapters.methods import METHODS, SCORERS, Method, Options, method_named
 from handful.adapters.scorer import Fitted, Scorer, Settings
 from handful.adapters.support import ShotId, Support
 from handful.background import Background
@@ -168,15 +168,26 @@ class Head:
         """
         arrays, settings = unpack("head", _FORMAT_VERSION, data)
         try:
-            return cls._restored(arrays, _SavedHead.model_validate(settings), background)
+            with np.errstate(over="raise", invalid="raise"):  # numbers that overflow where they are converted
+                return cls._restored(arrays, _SavedHead.model_validate(settings), background)
         except HeadError:
             raise
-        except (KeyError, ValueError, TypeError) as exc:
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise HeadError(f"this head is damaged: {where}: {first['msg']}; fit it again") from None
+        except (KeyError, ValueError, TypeError, FloatingPointError) as exc:
             raise HeadError(f"this head is damaged: {type(exc).__name__}: {exc}; fit it again") from None
 
     @classmethod
     def _restored(cls, arrays: Arrays, saved: "_SavedHead", background: Background | None) -> Self:
-        method = method_named(saved.method)
+        for kind, name, known in (("method", saved.method, METHODS), ("scorer", saved.scorer, SCORERS)):
+            if name not in known:
+                raise HeadError(
+                    f"this head is of {kind} {name!r}, and this build knows {', '.join(sorted(known))}; "
+                    "upgrade Handful, or fit it again"
+                )
+        method = METHODS[saved.method]
         # A head of an earlier rule keeps its meaning: it answers as it did, and only refitting changes it.
         full = "support.X" in arrays and method.rule == saved.rule
         if saved.background is None:
@@ -198,6 +209,8 @@ class Head:
             saved.scorer_settings,
             background if saved.needs_background else None,
         )
+        if scorer.class_count < 1 or scorer.dimension < 1:
+            raise ValueError(f"it has {scorer.class_count} classes and {scorer.dimension} columns")
         support = None
         if full:
             support = Support.checked(
@@ -209,14 +222,23 @@ class Head:
                 background=background,
                 shot_ids=saved.ids,
             )
-            support = replace(support, X=arrays["support.X"].astype(np.float32))  # already unit, bit for bit
+            text = arrays.get("support.text")
+            support = replace(  # already unit, bit for bit
+                support,
+                X=arrays["support.X"].astype(np.float32).reshape(support.X.shape),
+                text=None if text is None else text.astype(np.float32),
+            )
         return cls(
             method=saved.method,
             rule=saved.rule,
             scorer=scorer,
             sharpness=saved.sharpness,
-            known_test=KnownTest(_vector(arrays["known.null"]), saved.known_count, *saved.known_prior),
-            conformal=ConformalSets(_vector(arrays["conformal.nonconformity"]), saved.conformal_count),
+            known_test=KnownTest(
+                _sorted(arrays["known.null"], saved.known_count), saved.known_count, *saved.known_prior
+            ),
+            conformal=ConformalSets(
+                _sorted(arrays["conformal.nonconformity"], saved.conformal_count), saved.conformal_count
+            ),
             found=saved.found,
             background_fingerprint=saved.background,
             support=support,
@@ -234,7 +256,9 @@ class Head:
         if held_out is not None:
             typicality = held_out.typicality
             rows = np.flatnonzero(held_out.judged)
-            truths = softmax(sharpness * held_out.scores[rows])[np.arange(len(rows)), support.y[rows]]
+            truths = softmax(sharpness * held_out.scores[rows])[
+                np.arange(len(rows)), held_out.labels(support)[rows]
+            ]
         mean, deviation = fitted.known_prior
         return cls(
             method=method.name,
@@ -329,7 +353,11 @@ class _SavedHead(BaseModel):
     options: dict[str, bool | int | float | str | None] = {}
 
 
-def _vector(array: NDArray[np.generic]) -> FloatArray:
-    if array.ndim != 1:
-        raise ValueError(f"an array of shape {array.shape} stands where numbers in a row are expected")
-    return np.asarray(array, np.float64)
+def _sorted(array: NDArray[np.generic], count: int) -> FloatArray:
+    """Checked quantiles of `count` numbers, or all of them."""
+    values = np.asarray(array, np.float64)
+    if values.ndim != 1 or len(values) > count or (count > 0 and not len(values)):
+        raise ValueError(f"an array of shape {array.shape} stands for {count} numbers")
+    if (np.diff(values) < 0).any():
+        raise ValueError("numbers that are kept in order are out of order")
+    return values

@@ -65,17 +65,18 @@ class Support:
         ids = tuple(str(i) for i in (range(len(rows)) if shot_ids is None else shot_ids))
         if len(ids) != len(rows):
             raise SupportError(f"{len(ids)} shot ids for {len(rows)} rows; give one each")
-        names = np.asarray(ids if groups is None else groups)
-        if names.shape != (len(rows),):
+        if len(set(zip(ids, labels.tolist(), strict=True))) != len(set(ids)):
+            twice = next(i for i in ids if len({c for j, c in zip(ids, labels, strict=True) if i == j}) > 1)
             raise SupportError(
-                f"groups has shape {names.shape}; it names a group for each of {len(rows)} rows"
+                f"shot {twice!r} has rows of several classes; rows of one shot are its views, so give other "
+                "shots other ids"
             )
         support = cls(
             X=rows,
             y=labels,
             class_count=int(class_count),
             ids=ids,
-            groups=np.unique(names, return_inverse=True)[1].astype(np.int64).reshape(-1),
+            groups=_numbered(ids if groups is None else groups, len(rows)),
             text=prior,
             background=background,
         )
@@ -133,6 +134,18 @@ class Support:
         pair, _, _, _ = self.leavings
         return np.asarray(self.counts[self.y] > np.bincount(pair)[pair])
 
+    def part(self, rows: IntArray) -> Self:
+        """Some rows of this support; whether they have company is still a matter of the whole."""
+        part = replace(
+            self,
+            X=self.X[rows],
+            y=self.y[rows],
+            ids=tuple(self.ids[row] for row in rows),
+            groups=self.groups[rows],
+        )
+        part.__dict__["company"] = self.company[rows]
+        return part
+
     def class_sums(self, values: FloatArray) -> FloatArray:
         """(C, …) sums of (N, …) values over each class's rows."""
         sums = np.zeros((self.class_count, *values.shape[1:]))
@@ -178,13 +191,17 @@ class Support:
             X=self.X[keep],
             y=self.y[keep],
             ids=tuple(i for i, kept in zip(self.ids, keep, strict=True) if kept),
-            groups=np.unique(self.groups[keep], return_inverse=True)[1].astype(np.int64).reshape(-1),
+            groups=_numbered(self.groups[keep], int(keep.sum())),
         )
 
 
 def _text_rows(text: ArrayLike, class_count: int) -> Rows:
     """Unit rows; a row of zeros or NaN means that the class has no text."""
-    rows = np.array(text, dtype=np.float32)
+    try:
+        with np.errstate(over="ignore"):  # too large for float32: not finite, said below
+            rows = np.array(text, dtype=np.float32)
+    except (TypeError, ValueError) as exc:
+        raise SupportError(f"text is not a matrix of numbers: {exc}") from None
     if rows.ndim != 2 or rows.shape[0] != class_count:
         raise SupportError(f"text has shape {rows.shape}; it is one row for each of {class_count} classes")
     rows[np.isnan(rows).all(axis=1)] = 0
@@ -194,7 +211,10 @@ def _text_rows(text: ArrayLike, class_count: int) -> Rows:
 
 
 def _labels(y: ArrayLike, count: int, class_count: int) -> IntArray:
-    labels = np.asarray(y)
+    try:
+        labels = np.asarray(y)
+    except ValueError as exc:
+        raise SupportError(f"y is not a list of labels: {exc}") from None
     if labels.size == 0 and count == 0:
         return np.zeros(0, np.int64)
     if labels.shape != (count,):
@@ -205,11 +225,29 @@ def _labels(y: ArrayLike, count: int, class_count: int) -> IntArray:
         raise SupportError(
             f"y holds {labels.dtype} values; labels are whole numbers from 0 to {class_count - 1}"
         )
-    labels = labels.astype(np.int64)
     wrong = np.flatnonzero((labels < 0) | (labels >= class_count))
     if wrong.size:
         raise SupportError(
             f"label {labels[wrong[0]]} of row {wrong[0]} is outside 0 to {class_count - 1}; "
             "give a larger class_count for a new class"
         )
-    return labels
+    return labels.astype(np.int64)
+
+
+def _numbered(names: ArrayLike, count: int) -> IntArray:
+    """(N,) 0..G-1 in the order in which the names first come.
+
+    So a shot that is added gets the number that it has when all are fitted together; folds depend on it.
+    """
+    try:
+        found = np.asarray(names)
+    except ValueError as exc:
+        raise SupportError(f"groups is not a list of names: {exc}") from None
+    if found.shape != (count,):
+        raise SupportError(f"groups has shape {found.shape}; it names a group for each of {count} rows")
+    if found.dtype.kind == "O":  # names of several types have no order
+        found = found.astype(str)
+    _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
+    number = np.empty(len(first), np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    return np.asarray(number[inverse.reshape(-1)])
