@@ -71,13 +71,13 @@ def test_the_bytes_hold_half_the_matrix_once():
 
 
 def test_whitening_is_the_inverse_root_of_the_shrunk_covariance():
-    found = Background.fit(embeddings())
-    A = found.whitening(0.25)
+    found = Background.fit(embeddings(), ridge=0.25)
+    A = found.whitening
     P = (found.covariance * (6 / np.trace(found.covariance)) + 0.25 * np.eye(6)) / 1.25
     assert_allclose(A @ P @ A, np.eye(6), atol=1e-9)
     assert_allclose(A, A.T, atol=1e-12)
-    assert found.whitening(0.25) is A
-    assert_allclose(background(covariance=np.zeros((2, 2))).whitening(1.0), np.eye(2))
+    assert_allclose(found.whitened_spread, np.trace(A @ found.covariance @ A))
+    assert_allclose(background(covariance=np.zeros((2, 2))).whitening, np.eye(2))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ class Background:
 
     mean : (D,).    covariance : (D, D), symmetric, positive semi-definite.    count : pictures seen.
     logit_scale : the encoder's own factor from cosine between picture and text to logits (CLIP: 100).
+    ridge : the share of an isotropic background in the whitening; larger where the encoder's covariance
+    tells less about how pictures of one class differ.
 
     >>> Background.fit(np.eye(3)).count
     3
@@ -30,6 +32,7 @@ class Background:
     covariance: FloatArray
     count: int
     logit_scale: float = 100.0
+    ridge: float = 0.3
 
     def __post_init__(self) -> None:
         mean = np.asarray(self.mean, dtype=np.float64)
@@ -47,14 +50,17 @@ class Background:
             raise EmbeddingError("the background's covariance is not symmetric with a non-negative diagonal")
         if not 0 < self.logit_scale < float("inf"):
             raise EmbeddingError(f"the background's logit_scale is a positive number, not {self.logit_scale}")
+        if not 0 < self.ridge < float("inf"):
+            raise EmbeddingError(f"the background's ridge is a positive number, not {self.ridge}")
         # Exactly symmetric, and plain numbers: the fingerprint has to survive to_bytes, which keeps one half.
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "covariance", (covariance + covariance.T) / 2)
         object.__setattr__(self, "count", int(self.count))
         object.__setattr__(self, "logit_scale", float(self.logit_scale))
+        object.__setattr__(self, "ridge", float(self.ridge))
 
     @classmethod
-    def fit(cls, X: ArrayLike, *, logit_scale: float = 100.0) -> Self:
+    def fit(cls, X: ArrayLike, *, logit_scale: float = 100.0, ridge: float = 0.3) -> Self:
         """From embeddings (N, D) of unlabelled pictures, N ≥ 2; a thousand of all kinds is a good number."""
         rows = as_rows(X, name="the background's pictures").astype(np.float64)
         if len(rows) < 2:
@@ -66,6 +72,7 @@ class Background:
             covariance=residuals.T @ residuals / (len(rows) - 1),
             count=len(rows),
             logit_scale=logit_scale,
+            ridge=ridge,
         )
 
     @property
@@ -78,24 +85,21 @@ class Background:
         """Digest of the numbers; a compact head names its background by it."""
         digest = sha256(self.mean.astype("<f4").tobytes())
         digest.update(self.covariance.astype("<f4").tobytes())
-        digest.update(f"{self.count} {self.logit_scale!r}".encode())
+        digest.update(f"{self.count} {self.logit_scale!r} {self.ridge!r}".encode())
         return digest.hexdigest()[:16]
 
-    def whitening(self, ridge: float) -> FloatArray:
-        """A = P^−½ with P = (Σ·D/tr Σ + ridge·I)/(1 + ridge), (D, D): the metric of the background.
-
-        ridge : > 0, the share of an isotropic background in it. Kept for the next call.
-        """
-        if ridge not in self._whitenings:
-            total = float(np.trace(self.covariance))
-            scaled = self.covariance * (self.dimension / total) if total > 0 else np.eye(self.dimension)
-            values, vectors = np.linalg.eigh((scaled + ridge * np.eye(self.dimension)) / (1 + ridge))
-            self._whitenings[ridge] = (vectors / np.sqrt(values)) @ vectors.T
-        return self._whitenings[ridge]
+    @cached_property
+    def whitening(self) -> FloatArray:
+        """A = P^−½ with P = (Σ·D/tr Σ + ridge·I)/(1 + ridge), (D, D), symmetric: the background's metric."""
+        total = float(np.trace(self.covariance))
+        scaled = self.covariance * (self.dimension / total) if total > 0 else np.eye(self.dimension)
+        values, vectors = np.linalg.eigh((scaled + self.ridge * np.eye(self.dimension)) / (1 + self.ridge))
+        return np.asarray((vectors / np.sqrt(values)) @ vectors.T)
 
     @cached_property
-    def _whitenings(self) -> dict[float, FloatArray]:
-        return {}
+    def whitened_spread(self) -> float:
+        """tr(AΣA): mean squared distance from their mean, in the metric, of pictures of anything."""
+        return float(np.trace(self.whitening @ self.covariance @ self.whitening))
 
     @cached_property
     def anything(self) -> Rows:
@@ -111,7 +115,8 @@ class Background:
             "mean": self.mean.astype(np.float32),
             "covariance": self.covariance[np.triu_indices(self.dimension)].astype(np.float32),
         }
-        return pack("background", 1, arrays, {"count": self.count, "logit_scale": self.logit_scale})
+        settings = {"count": self.count, "logit_scale": self.logit_scale, "ridge": self.ridge}
+        return pack("background", 1, arrays, settings)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -125,9 +130,12 @@ class Background:
             covariance = np.zeros((len(mean), len(mean)))
             covariance[upper] = packed
             covariance[upper[::-1]] = packed
-            count, logit_scale = int(str(settings["count"])), float(str(settings["logit_scale"]))
             return cls(
-                mean=mean.astype(np.float64), covariance=covariance, count=count, logit_scale=logit_scale
+                mean=mean.astype(np.float64),
+                covariance=covariance,
+                count=int(str(settings["count"])),
+                logit_scale=float(str(settings["logit_scale"])),
+                ridge=float(str(settings["ridge"])),
             )
         except (KeyError, ValueError, TypeError) as exc:
             raise HeadError(f"this background is damaged: {exc}; profile the encoder again") from None

@@ -20,8 +20,7 @@ class ClassRows:
     """scores = (Q − centre)·rowsᵀ + offsets.
 
     rows : (C, D).    offsets : (C,).    centre : (D,), the point from which pictures are seen.
-    metric : the background and ridge in whose whitened space lengths are measured (see
-    `Background.whitening`), or None for the plain one.
+    background : in whose whitened space lengths are measured, or None for the plain one.
 
     Typicality is the largest score, before offsets, of the direction from the centre: a picture near the
     centre of everything is not less typical for being near it.
@@ -31,7 +30,6 @@ class ClassRows:
     offsets: FloatArray
     centre: FloatArray
     background: Background | None = None
-    ridge: float = 0.0
     quantised: QuantisedRows | None = None
 
     kind: ClassVar[str] = "class-rows"
@@ -68,7 +66,7 @@ class ClassRows:
 
     def _seen(self, X: Rows) -> FloatArray:
         centred = X - self.centre
-        return centred if self.background is None else centred @ self.background.whitening(self.ridge)
+        return centred if self.background is None else centred @ self.background.whitening
 
     def compact(self) -> Self:
         quantised = QuantisedRows.of(self.rows)
@@ -91,7 +89,7 @@ class ClassRows:
         }
 
     def settings(self) -> Settings:
-        return {"ridge": self.ridge}
+        return {}
 
     @classmethod
     def restore(cls, arrays: Arrays, settings: Mapping[str, float], background: Background | None) -> Self:
@@ -110,6 +108,5 @@ class ClassRows:
             offsets=offsets.astype(np.float64),
             centre=centre.astype(np.float64),
             background=background,
-            ridge=float(settings["ridge"]),
             quantised=quantised,
         )

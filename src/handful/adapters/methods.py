@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from handful.adapters import clip_adapter, proker, prototype, tip, tip_f, zero_shot
+from handful.adapters import auto, clip_adapter, lda, proker, prototype, tip, tip_f, zero_shot
 from handful.adapters.bottleneck import Bottleneck
 from handful.adapters.class_rows import ClassRows
 from handful.adapters.kernel_ridge import KernelRidge
@@ -34,11 +34,13 @@ class Method:
 METHODS = {
     method.name: method
     for method in (
+        Method("auto", "auto/1", auto.AutoOptions, auto.fit),
         Method("zero-shot", "zero-shot/1", zero_shot.ZeroShotOptions, zero_shot.fit),
         Method("prototype", "prototype/1", prototype.PrototypeOptions, prototype.fit),
         Method("tip", "tip/1", tip.TipOptions, tip.fit),
         Method("tip-f", "tip-f/1", tip_f.TipFOptions, tip_f.fit),
         Method("clip-adapter", "clip-adapter/1", clip_adapter.ClipAdapterOptions, clip_adapter.fit),
+        Method("lda", "lda/1", lda.LdaOptions, lda.fit, lda.change),
         Method("proker", "proker/1", proker.ProkerOptions, proker.fit),
     )
 }

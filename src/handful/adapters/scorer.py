@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from handful.adapters.support import Support
 from handful.background import Background
 from handful.rows import FloatArray, IntArray, Rows
 from handful.tensors import Arrays
@@ -70,11 +71,17 @@ class HeldOut:
 
     scores : (N, C).    typicality : (N,).
     judged : (N,) whether the row's own class kept a shot or a text, so that its own score means something.
+    rows : which rows of the support these are; None for all.
     """
 
     scores: FloatArray
     typicality: FloatArray
     judged: NDArray[np.bool_]
+    rows: IntArray | None = None
+
+    def labels(self, support: Support) -> IntArray:
+        """(N,) classes of the rows."""
+        return support.y if self.rows is None else support.y[self.rows]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

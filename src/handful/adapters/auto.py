@@ -1,0 +1,212 @@
+"""`auto`: one rule for all data, from words alone to hundreds of shots, with nothing to choose.
+
+In the whitened space of the encoder's background, each class is a direction from the centre of the classes,
+seen in a within-class metric that starts at the background's and learns from the shots; a text counts for as
+much as it foretold the shots. All of it is in closed form, from the support alone.
+
+n_c shots of class c, n̄ their mean; u = whitened rows; D columns.
+
+1. Centre μ = Σ_c M_c / (C + 3), M_c the class means: three pseudo-classes lie at the background's mean.
+2. Within-class matrix V = ν·s·I + S, S = Σ r·rᵀ over residuals r = u − M_y, s the within-class variance that the
+   background foretells, half its own, counted as 50 residuals. ν by left-out likelihood.
+3. Class rows: posterior means of a two-covariance model (PLDA; Ioffe, ECCV 2006), at unit length.
+4. Offsets: MAP of a softmax over left-out cosines, which mends hubs and unequal shots.
+5. Temperature from left-out cosines; at one shot from how far the shots spread beyond the background.
+6. Text: its weight is its posterior mean given how well it names the shots.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from handful.adapters import zero_shot
+from handful.adapters.calibration import fit_sharpness, log_loss, softmax
+from handful.adapters.class_rows import ClassRows
+from handful.adapters.held_out import level_lone_rows
+from handful.adapters.leave_out import leave_out, sampled
+from handful.adapters.scorer import Fitted, HeldOut, Settings
+from handful.adapters.support import Support
+from handful.adapters.text_evidence import TextEvidence
+from handful.adapters.whitened import Whitened
+from handful.rows import FloatArray, IntArray, unit
+
+_PSEUDO_CLASSES = 3.0  # at the background's mean
+_PRIOR_RESIDUALS = 50.0  # that the background's guess of the within-class variance counts as
+_WITHIN_SHARE = 0.5  # of the background's variance that lies within classes, as guessed
+_PRIOR_CLASSES = 100.0  # that the guess of how class means spread counts as
+_STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # of the prior, ν / D
+_ROWS_FOR_STRENGTH = 640
+_ENOUGH = 8  # left-out rows from which ν and the temperature are learnt
+_MOST_LEFT_OUT = 20_000_000  # entries of the N×C matrix of left-out scores; beyond, a sample of rows
+_START = 14.0  # sharpness of cosines to start from
+_SHARPNESS_PER_SPREAD = 7.5  # at one shot: of cosines, for each part of the background's spread
+_SPREAD_UNKNOWN = 1.4  # the shots' spread over the background's, where there is no background
+_KNOWN_PER_SPREAD, _KNOWN_DEVIATION = 0.2, 0.13  # cosine of a picture to its class's only shot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoOptions:
+    """`auto` has nothing to choose."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Within:
+    """The within-class metric: eigenvectors E and values e of S, prior strength ν, prior variance s."""
+
+    E: FloatArray
+    e: FloatArray
+    s: float
+    freedom: float  # residual degrees of freedom
+
+    def roots(self, nu: float) -> FloatArray:
+        """(D,) V^−½ on the eigenvectors."""
+        return np.asarray(1 / np.sqrt(nu * self.s + self.e))
+
+
+def fit(support: Support, options: AutoOptions) -> Fitted:
+    """Make the head; see the module. Raises SupportError where a class has neither shot nor text."""
+    if len(support.X) == 0:
+        return zero_shot.fit(support, zero_shot.ZeroShotOptions())
+    space = Whitened.of(support)
+    u = space.rows(support.X.astype(np.float64))
+    text = TextEvidence.of(support, space)
+    shown = support.counts > 0
+    pseudo = _PSEUDO_CLASSES if space.background is not None else min(_PSEUDO_CLASSES, 0.1)
+    means = support.class_sums(u) / np.maximum(support.counts, 1)[:, None]
+    centre = means[shown].sum(axis=0) / (shown.sum() + pseudo)
+    length = float(np.linalg.norm(u - centre, axis=1).mean()) or 1.0
+    # A class without a shot is as far from the centre as a shot, in the direction of its text.
+    means[~shown] = centre + length * text.directions[~shown]
+
+    within = _within(u - means[support.y], space, support)
+    z, seen = (u - centre) @ within.E, (means - centre) @ within.E
+    strength = _strength(z, seen, within, support, pseudo)
+    roots = within.roots(strength * u.shape[1])
+    chosen = sampled(support, max(_MOST_LEFT_OUT // support.class_count, 1))
+    left = leave_out(z * roots, seen * roots, support, chosen, pseudo)
+    cosines = left.cosines()
+    part = _part(support, chosen)
+    level_lone_rows(cosines, part)
+    judged = part.company
+
+    spread = length**2 / space.spread if space.background is not None else _SPREAD_UNKNOWN
+    weights = (len(support.y) / shown.sum()) / support.counts[part.y]
+    foretold = _SHARPNESS_PER_SPREAD * spread
+    learns = int(judged.sum()) >= _ENOUGH
+    sharpness = _sharpness(cosines, part.y, weights, judged, None) if learns else foretold
+    offsets = _offsets(sharpness * cosines, part.y, weights, shown)
+    if len(chosen) < len(support.y):
+        offsets[:] = 0.0
+    found: Settings = {"prior_strength": strength, "spread": spread}
+    final = sharpness
+    if learns:
+        often = support.counts[support.counts > 1].mean()
+        final = _sharpness(cosines, part.y, weights, judged, offsets) * (1 + 3.4 / often**3)
+        offsets = offsets * (final / sharpness)
+
+    scale = roots * np.sqrt(strength * u.shape[1] + within.freedom)
+    rows = _class_rows(seen * scale, scale, support)
+    reach = float(np.sqrt(left.rows).mean()) * float(np.sqrt(strength * u.shape[1] + within.freedom))
+    functionals = final * ((rows * scale) @ within.E.T) / reach
+    logits = final * cosines + offsets
+    text_cosines = unit(u - centre)[chosen] @ text.directions.T
+    text_weight = text.weight(np.where(judged[:, None], logits, 0.0), text_cosines, part.y, weights)
+    functionals += text_weight / length * text.directions
+    found |= {"sharpness": final, "text_weight": text_weight}
+    scorer = ClassRows(
+        rows=space.functionals(functionals).astype(np.float32),
+        offsets=offsets,
+        centre=space.point(centre),
+        background=space.background,
+    )
+    scores = logits + text_weight * text_cosines
+    likeness = (final * cosines + text_weight * text_cosines).max(axis=1) / length
+    mean = _KNOWN_PER_SPREAD * spread * final / length
+    return Fitted(
+        scorer=scorer,
+        known_prior=(mean, _KNOWN_DEVIATION * final / length),
+        held_out=HeldOut(scores=scores, typicality=likeness, judged=judged, rows=chosen),
+        sharpness=1.0,
+        found=found,
+    )
+
+
+def _within(residuals: FloatArray, space: Whitened, support: Support) -> _Within:
+    e, E = np.linalg.eigh(residuals.T @ residuals)
+    freedom = float(max(len(support.y) - (support.counts > 0).sum(), 0))
+    guess = _PRIOR_RESIDUALS * _WITHIN_SHARE * space.spread
+    s = (float(e.sum()) + guess) / (freedom + _PRIOR_RESIDUALS) / len(e)
+    return _Within(E, np.maximum(e, 0), s, freedom)
+
+
+def _strength(z: FloatArray, seen: FloatArray, within: _Within, support: Support, pseudo: float) -> float:
+    """ν / D by left-out log likelihood: a climb from 1, with a price for leaving it."""
+    often = support.counts[support.counts > 1]
+    rows = sampled(support, _ROWS_FOR_STRENGTH)
+    rows = rows[support.company[rows]]
+    if len(rows) < _ENOUGH:
+        return 1.0
+    y = support.y[rows]
+    weights = 1 / support.counts[y]
+    costs: dict[int, float] = {}
+
+    def cost(step: int) -> float:
+        if step not in costs:
+            roots = within.roots(_STRENGTHS[step] * z.shape[1])
+            cosines = leave_out(z * roots, seen * roots, support, rows, pseudo).cosines()
+            losses = log_loss(fit_sharpness(cosines, y, weights, start=_START) * cosines, y)
+            price = abs(np.log2(_STRENGTHS[step])) / len(rows)
+            costs[step] = float(weights @ losses / weights.sum() + price)
+        return costs[step]
+
+    here = _STRENGTHS.index(1.0)
+    while True:
+        best = min((s for s in (here - 1, here, here + 1) if 0 <= s < len(_STRENGTHS)), key=cost)
+        if best == here:
+            # All shots know a little more than all but one.
+            return _STRENGTHS[here] * (1 - 1 / float(often.mean()))
+        here = best
+
+
+def _class_rows(seen: FloatArray, scale: FloatArray, support: Support) -> FloatArray:
+    """(C, D) unit rows: class means shrunk along each axis by what is noise there; step 3."""
+    shown = support.counts > 0
+    Z, n = seen[shown], support.counts[shown].astype(np.float64)
+    noise = float((1 / n).mean())
+    d = Z.shape[1]
+    signal = max(float((Z**2).sum(axis=1).mean()) - d * noise, 0.05 * d)
+    prior = np.diag(scale**2 * signal / (scale**2).sum()) + noise * np.eye(d)
+    total = (Z.T @ Z + _PRIOR_CLASSES * prior) / (len(Z) + _PRIOR_CLASSES)
+    values, Q = np.linalg.eigh(total)
+    between = np.maximum(values - noise, 1e-3)
+    gain = n[:, None] * between / (1 + n[:, None] * between)
+    rows = seen.copy()
+    rows[shown] = ((Z @ Q) * gain) @ Q.T
+    return np.asarray(unit(rows))
+
+
+def _sharpness(
+    cosines: FloatArray, y: IntArray, weights: FloatArray, judged: FloatArray, offsets: FloatArray | None
+) -> float:
+    rows = np.flatnonzero(judged)
+    return fit_sharpness(cosines[rows], y[rows], weights[rows], start=_START, prior=1.0, offsets=offsets)
+
+
+def _offsets(logits: FloatArray, y: IntArray, weights: FloatArray, shown: FloatArray) -> FloatArray:
+    """(C,) MAP of softmax(logits + b), Gaussian prior; four diagonal Newton steps; step 4."""
+    precision = 1 + 10 / float(shown.sum())
+    b = np.zeros(logits.shape[1])
+    wanted = np.bincount(y, weights=weights, minlength=len(b))
+    for _ in range(4):
+        p = softmax(logits + b)
+        slope = wanted - weights @ p - precision * b
+        b = b + slope / (weights @ (p * (1 - p)) + precision)
+        b[~shown] = 0.0
+    return np.asarray(np.where(shown, b - b[shown].mean(), 0.0))
+
+
+def _part(support: Support, chosen: IntArray) -> Support:
+    """The chosen rows of a support, whose `company` stays that of the whole."""
+    if len(chosen) == len(support.y):
+        return support
+    return support.part(chosen)

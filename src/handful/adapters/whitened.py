@@ -1,0 +1,50 @@
+"""The space in which pictures of anything vary alike in all directions."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from handful.adapters.support import Support
+from handful.background import Background
+from handful.rows import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Whitened:
+    """u = A(x − mean): the background's whitening; the plain space where there is no background.
+
+    spread : mean ‖u − mean u‖² of pictures of anything; without a background, of the support itself.
+    """
+
+    A: FloatArray
+    mean: FloatArray
+    spread: float
+    background: Background | None
+
+    @classmethod
+    def of(cls, support: Support) -> Self:
+        """The space of the support's background."""
+        background = support.background
+        if background is None:
+            X = support.X.astype(np.float64)
+            spread = float(((X - X.mean(axis=0)) ** 2).sum(axis=1).mean()) if len(X) > 1 else 0.0
+            return cls(np.eye(support.dimension), np.zeros(support.dimension), spread or 1.0, None)
+        return cls(background.whitening, background.mean, background.whitened_spread, background)
+
+    def rows(self, X: FloatArray) -> FloatArray:
+        """(N, D) embeddings in this space."""
+        centred = X - self.mean
+        return centred if self.background is None else centred @ self.A
+
+    def directions(self, X: FloatArray) -> FloatArray:
+        """(N, D) differences of embeddings in this space."""
+        return X if self.background is None else X @ self.A
+
+    def functionals(self, W: FloatArray) -> FloatArray:
+        """(C, D) rows that give on x what the rows W give on u: A is symmetric."""
+        return W if self.background is None else W @ self.A
+
+    def point(self, u: FloatArray) -> FloatArray:
+        """(D,) the embedding at u."""
+        return self.mean + (u if self.background is None else np.linalg.solve(self.A, u))
