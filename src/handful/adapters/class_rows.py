@@ -8,11 +8,14 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from handful.adapters.centred_rows import CentredRows, restored_rows
 from handful.adapters.quantised import QuantisedRows
 from handful.adapters.scorer import Settings
 from handful.background import Background
 from handful.rows import FloatArray, IntArray, Rows
 from handful.tensors import Arrays
+
+_CENTRES = ("centre", "rows_centre")  # left out of a compact head where they are zero
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,7 +33,7 @@ class ClassRows:
     offsets: FloatArray
     centre: FloatArray
     background: Background | None = None
-    quantised: QuantisedRows | None = None
+    quantised: CentredRows | None = None
 
     kind: ClassVar[str] = "class-rows"
 
@@ -69,7 +72,9 @@ class ClassRows:
         return centred if self.background is None else centred @ self.background.whitening
 
     def compact(self) -> Self:
-        quantised = QuantisedRows.of(self.rows)
+        quantised = CentredRows.of(self.rows)
+        if 2 * np.sum(quantised.centre**2) < np.mean(np.sum(self.rows**2, axis=1)):  # 2 KB for nothing
+            quantised = CentredRows(np.zeros(self.dimension, np.float32), QuantisedRows.of(self.rows))
         return replace(
             self,
             rows=quantised.restored(),
@@ -81,30 +86,26 @@ class ClassRows:
     def arrays(self) -> Arrays:
         if self.quantised is None:
             return {"rows": self.rows, "offsets": self.offsets, "centre": self.centre}
-        return {
-            "rows": self.quantised.values,
-            "scales": self.quantised.scales,
-            "offsets": self.offsets.astype(np.float32),
-            "centre": self.centre.astype(np.float32),
-        }
+        arrays: Arrays = {"offsets": self.offsets.astype(np.float32)} | self.quantised.arrays("rows")
+        arrays["centre"] = self.centre.astype(np.float32)
+        return {name: array for name, array in arrays.items() if name not in _CENTRES or array.any()}
 
     def settings(self) -> Settings:
         return {}
 
     @classmethod
     def restore(cls, arrays: Arrays, settings: Mapping[str, float], background: Background | None) -> Self:
-        values, offsets, centre = arrays["rows"], arrays["offsets"], arrays["centre"]
-        if values.ndim != 2 or offsets.shape != values.shape[:1] or centre.shape != values.shape[1:]:
+        nothing = np.zeros(arrays["rows"].shape[1:], np.float32)
+        rows, quantised = restored_rows(dict.fromkeys(_CENTRES, nothing) | arrays, "rows")
+        offsets, centre = arrays["offsets"], arrays.get("centre", nothing)
+        if offsets.shape != rows.shape[:1] or centre.shape != rows.shape[1:]:
             raise ValueError(
-                f"rows {values.shape}, offsets {offsets.shape} and centre {centre.shape} do not fit"
+                f"rows {rows.shape}, offsets {offsets.shape} and centre {centre.shape} do not fit"
             )
-        quantised = None
-        if "scales" in arrays:
-            quantised = QuantisedRows(values.astype(np.int8), arrays["scales"].astype(np.float32))
-            if quantised.scales.shape != offsets.shape:
-                raise ValueError(f"scales {quantised.scales.shape} do not fit rows {values.shape}")
+        if background is not None and background.dimension != len(centre):
+            raise ValueError(f"rows {rows.shape} do not fit a background of {background.dimension} columns")
         return cls(
-            rows=values.astype(np.float32) if quantised is None else quantised.restored(),
+            rows=rows,
             offsets=offsets.astype(np.float64),
             centre=centre.astype(np.float64),
             background=background,

@@ -251,7 +251,8 @@ class Head:
         held_out = fitted.held_out
         sharpness = fitted.sharpness
         if sharpness is None:
-            sharpness = held_out_sharpness(held_out, support)
+            seen = fitted.scorer.scores(support.X) if support.class_count == 2 else None
+            sharpness = held_out_sharpness(held_out, support, seen)
         typicality, truths = np.zeros(0), np.zeros(0)
         if held_out is not None:
             typicality = held_out.typicality

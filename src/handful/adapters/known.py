@@ -42,10 +42,11 @@ class KnownTest:
         return weight * self._conformal(typicality) + (1 - weight) * prior
 
     def compact(self) -> Self:
-        """The same test with its null as a few quantiles."""
-        if len(self.null) <= _QUANTILES:
-            return self
-        kept = np.quantile(self.null, np.linspace(0, 1, _QUANTILES))
+        """The same test with its null as a few quantiles, that float32 holds."""
+        kept = self.null
+        if len(kept) > _QUANTILES:
+            kept = np.quantile(kept, np.linspace(0, 1, _QUANTILES))
+        kept = kept.astype(np.float32).astype(np.float64)
         return type(self)(kept, self.count, self.prior_mean, self.prior_deviation)
 
     def _conformal(self, typicality: FloatArray) -> FloatArray:
