@@ -8,6 +8,7 @@ from handful.errors import EmbeddingError
 Rows = NDArray[np.float32]  # (N, D), unit L2 norm
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 
 def unit(X: NDArray[np.floating]) -> NDArray[np.floating]:

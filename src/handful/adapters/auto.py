@@ -7,8 +7,8 @@ much as it foretold the shots. All of it is in closed form, from the support alo
 n_c shots of class c, n̄ their mean; u = whitened rows; D columns.
 
 1. Centre μ = Σ_c M_c / (C + 3), M_c the class means: three pseudo-classes lie at the background's mean.
-2. Within-class matrix V = ν·s·I + S, S = Σ r·rᵀ over residuals r = u − M_y, s the within-class variance that the
-   background foretells, half its own, counted as 50 residuals. ν by left-out likelihood.
+2. Within-class matrix V = ν·s·I + S, S = Σ r·rᵀ over residuals r = u − M_y, s the within-class variance
+   that the background foretells, half its own, counted as 50 residuals. ν by left-out likelihood.
 3. Class rows: posterior means of a two-covariance model (PLDA; Ioffe, ECCV 2006), at unit length.
 4. Offsets: MAP of a softmax over left-out cosines, which mends hubs and unequal shots.
 5. Temperature from left-out cosines; at one shot from how far the shots spread beyond the background.
@@ -28,7 +28,7 @@ from handful.adapters.scorer import Fitted, HeldOut, Settings
 from handful.adapters.support import Support
 from handful.adapters.text_evidence import TextEvidence
 from handful.adapters.whitened import Whitened
-from handful.rows import FloatArray, IntArray, unit
+from handful.rows import BoolArray, FloatArray, IntArray, unit
 
 _PSEUDO_CLASSES = 3.0  # at the background's mean
 _PRIOR_RESIDUALS = 50.0  # that the background's guess of the within-class variance counts as
@@ -109,7 +109,7 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
     reach = float(np.sqrt(left.rows).mean()) * float(np.sqrt(strength * u.shape[1] + within.freedom))
     functionals = final * ((rows * scale) @ within.E.T) / reach
     logits = final * cosines + offsets
-    text_cosines = unit(u - centre)[chosen] @ text.directions.T
+    text_cosines = text.cosines(u[chosen] - centre)
     text_weight = text.weight(np.where(judged[:, None], logits, 0.0), text_cosines, part.y, weights)
     functionals += text_weight / length * text.directions
     found |= {"sharpness": final, "text_weight": text_weight}
@@ -186,13 +186,13 @@ def _class_rows(seen: FloatArray, scale: FloatArray, support: Support) -> FloatA
 
 
 def _sharpness(
-    cosines: FloatArray, y: IntArray, weights: FloatArray, judged: FloatArray, offsets: FloatArray | None
+    cosines: FloatArray, y: IntArray, weights: FloatArray, judged: BoolArray, offsets: FloatArray | None
 ) -> float:
     rows = np.flatnonzero(judged)
     return fit_sharpness(cosines[rows], y[rows], weights[rows], start=_START, prior=1.0, offsets=offsets)
 
 
-def _offsets(logits: FloatArray, y: IntArray, weights: FloatArray, shown: FloatArray) -> FloatArray:
+def _offsets(logits: FloatArray, y: IntArray, weights: FloatArray, shown: BoolArray) -> FloatArray:
     """(C,) MAP of softmax(logits + b), Gaussian prior; four diagonal Newton steps; step 4."""
     precision = 1 + 10 / float(shown.sum())
     b = np.zeros(logits.shape[1])

@@ -95,14 +95,15 @@ def fit_sharpness(
     for _ in range(_NEWTON_STEPS):
         t = np.exp(log_t)
         p = softmax(t * scores + (0.0 if offsets is None else offsets))
-        mean = (p * scores).sum(axis=1)
+        weighed = p * scores
+        mean = weighed.sum(axis=1)
         slope = float(share @ (mean - scores[rows, y]))
-        curvature = float(share @ ((p * scores**2).sum(axis=1) - mean**2))
+        curvature = float(share @ (np.einsum("nc,nc->n", weighed, scores) - mean**2))
         gradient = t * slope + pull * (log_t - np.log(start))  # in log t, as is the bend
         bend = t * slope + t * t * curvature + pull
         step = -gradient / bend if bend > 1e-12 else -np.sign(gradient)
         step = float(np.clip(step, -1.0, 1.0))
         log_t = float(np.clip(log_t + step, *_LOG_RANGE))
-        if abs(step) < 1e-6:
+        if abs(step) < 1e-4:  # the next step would be its square
             break
     return float(np.exp(log_t))

@@ -31,16 +31,21 @@ class LdaOptions:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """What `change` needs of the fit before. u (N, D) whitened rows, V⁻¹ (D, D), lengths uᵀV⁻¹u (N,)."""
+    """What `change` needs of the fit before.
+
+    u : (N, D) whitened rows, sizes : (N,) their squared lengths.    inverse : V⁻¹ (D, D).
+    lengths : (N,) uᵀV⁻¹u.    variance : s.
+    """
 
     u: FloatArray
+    sizes: FloatArray
     inverse: FloatArray
     lengths: FloatArray
     variance: float
 
 
 def fit(support: Support, options: LdaOptions) -> Fitted:
-    """scores = (ν + N − C)·(uᵀV⁻¹M_c − ½ M_cᵀV⁻¹M_c), V = ν·s·I + Σ r·rᵀ, plus the text as far as it is right.
+    """scores = (ν + N − C)·(uᵀV⁻¹M_c − ½ M_cᵀV⁻¹M_c), V = ν·s·I + Σ r·rᵀ, and the text as far as it is right.
 
     u are rows in the background's whitened space, M_c class means there, r = u − M_y, ν = strength·D, s the
     within-class variance that background and shots foretell, rounded to a power of √2, so that one shot more
@@ -55,7 +60,10 @@ def fit(support: Support, options: LdaOptions) -> Fitted:
     variance = _variance(float(np.trace(scatter)), space, support)
     inverse = np.linalg.inv(scatter + options.strength * len(scatter) * variance * np.eye(len(scatter)))
     lengths = np.einsum("nd,nd->n", u @ inverse, u)
-    return _fitted(_State(u, inverse, lengths, variance), space, support, options)
+    sizes = np.einsum("nd,nd->n", u, u)
+    return _fitted(
+        _State(u, sizes, np.asarray(inverse, np.float64), lengths, variance), means, space, support, options
+    )
 
 
 def change(state: object, before: Support, after: Support, options: LdaOptions) -> Fitted:
@@ -68,12 +76,15 @@ def change(state: object, before: Support, after: Support, options: LdaOptions) 
     if grown > 0:
         row, label = space.rows(after.X[-1:].astype(np.float64))[0], int(after.y[-1])
         u = np.concatenate([state.u, row[None, :]])
+        sizes = np.append(state.sizes, row @ row)
         lengths = np.append(state.lengths, row @ state.inverse @ row)
     else:
         gone = next(i for i, name in enumerate(before.ids) if i == len(after.ids) or name != after.ids[i])
         row, label = state.u[gone], int(before.y[gone])
-        u, lengths = np.delete(state.u, gone, axis=0), np.delete(state.lengths, gone)
-    scatter = float(((u - _means(u, after)[after.y]) ** 2).sum())
+        u, sizes = np.delete(state.u, gone, axis=0), np.delete(state.sizes, gone)
+        lengths = np.delete(state.lengths, gone)
+    means = _means(u, after)
+    scatter = float(sizes.sum() - after.counts @ (means**2).sum(axis=1))
     variance = _variance(scatter, space, after)
     if variance != state.variance:
         return fit(after, options)
@@ -89,7 +100,7 @@ def change(state: object, before: Support, after: Support, options: LdaOptions) 
         factor = q / (1 + q * float(p @ w))
         inverse = inverse - factor * np.outer(w, w)
         lengths = lengths - factor * (u @ w) ** 2
-    return _fitted(_State(u, inverse, lengths, variance), space, after, options)
+    return _fitted(_State(u, sizes, inverse, lengths, variance), means, space, after, options)
 
 
 def _means(u: FloatArray, support: Support) -> FloatArray:
@@ -104,10 +115,12 @@ def _variance(scatter: float, space: Whitened, support: Support) -> float:
     return float(2.0 ** (np.round(2 * np.log2(s)) / 2))
 
 
-def _fitted(state: _State, space: Whitened, support: Support, options: LdaOptions) -> Fitted:
+def _fitted(
+    state: _State, means: FloatArray, space: Whitened, support: Support, options: LdaOptions
+) -> Fitted:
     text = TextEvidence.of(support, space)
-    means, shown = _means(state.u, support), support.counts > 0
-    size = float(np.linalg.norm(state.u, axis=1).mean()) if len(state.u) else float(np.sqrt(space.spread))
+    means, shown = means.copy(), support.counts > 0
+    size = float(np.sqrt(state.sizes).mean()) if len(state.u) else float(np.sqrt(space.spread))
     common = means[shown].mean(axis=0) if shown.any() else np.zeros(support.dimension)
     means[~shown] = common + size * text.directions[~shown]
     freedom = max(len(support.y) - int(shown.sum()), 0)
@@ -119,26 +132,26 @@ def _fitted(state: _State, space: Whitened, support: Support, options: LdaOption
         cross, penalties = _left_out(state, means, rows / scale, support)
         scores = scale * (cross - 0.5 * penalties)
         level_lone_rows(scores, support)
-        lengths = np.linalg.norm(state.u, axis=1)
+        lengths = np.sqrt(state.sizes)
         judged = support.company
         without = HeldOut(scores=scores, typicality=lengths, judged=judged)
         sharpness = held_out_sharpness(without, support)
-        says = (state.u - common) / np.maximum(np.linalg.norm(state.u - common, axis=1, keepdims=True), 1e-9)
-        cosines = says @ text.directions.T
+        cosines = text.cosines(state.u - common)
         weight = text.weight(
             np.where(judged[:, None], sharpness * scores, 0.0),
             cosines,
             support.y,
             np.ones(len(support.y)),
         )
-        alike = sharpness * scale * cross
-        level_lone_rows(alike, support)
+        level_lone_rows(cross, support)
         held_out = HeldOut(
             scores=sharpness * scores + weight * cosines,
-            typicality=(alike + weight * cosines).max(axis=1) / lengths,
+            typicality=(sharpness * scale * cross + weight * cosines).max(axis=1) / lengths,
             judged=judged,
         )
-    reach = float(np.linalg.norm(state.u - common, axis=1).mean()) if len(state.u) > 1 else size
+    reach = size
+    if weight and len(state.u) > 1:
+        reach = float(np.linalg.norm(state.u - common, axis=1).mean())
     spoken = weight / max(reach, 1e-9) * text.directions
     functionals = sharpness * rows + spoken
     scorer = ClassRows(

@@ -149,7 +149,10 @@ class Support:
     def class_sums(self, values: FloatArray) -> FloatArray:
         """(C, …) sums of (N, …) values over each class's rows."""
         sums = np.zeros((self.class_count, *values.shape[1:]))
-        np.add.at(sums, self.y, values)
+        order = np.argsort(self.y, kind="stable")
+        labels, starts = np.unique(self.y[order], return_index=True)
+        if len(labels):
+            sums[labels] = np.add.reduceat(values[order], starts, axis=0)
         return sums
 
     def added(self, x: ArrayLike, label: int, shot_id: ShotId, group: ShotId | None = None) -> Self:

@@ -17,8 +17,9 @@ _DOUBT = 1.5  # log odds against a text of the usual weight before any shot was 
 
 @dataclass(frozen=True, eq=False)
 class TextEvidence:
-    """directions : (C, D) unit directions of the classes' texts from their mean, in whitened space; zero where
-    a class has none.
+    """directions : (C, D) unit directions of the classes' texts from their mean, in whitened space.
+
+    Zero where a class has no text.
     """
 
     directions: FloatArray
@@ -33,6 +34,12 @@ class TextEvidence:
             common = rows.mean(axis=0) if len(rows) > 1 else space.mean
             directions[has] = unit(space.directions(rows - common))
         return cls(directions)
+
+    def cosines(self, seen: FloatArray) -> FloatArray:
+        """(N, C) between rows as seen from the centre of the classes and the texts' directions."""
+        if not self.directions.any():
+            return np.zeros((len(seen), len(self.directions)))
+        return np.asarray(unit(seen) @ self.directions.T)
 
     def weight(self, logits: FloatArray, cosines: FloatArray, y: IntArray, weights: FloatArray) -> float:
         """Posterior mean of the factor λ ≥ 0 on the texts' cosines (N, C), given shots of classes y.
