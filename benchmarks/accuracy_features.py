@@ -117,6 +117,7 @@ def result_rows(
                 **{s: 100 * float(np.nanmean(found[name, k, s][0])) for s in sets},
                 "mean": percent_of_all(over_seeds(of_sets[name])),
                 "ece": percent_of_all(over_seeds(errors)),
+                "of_seeds": [None if np.isnan(share) else 100 * share for share in of_sets[name]],
             }
             if name in judged:
                 per_set = {
