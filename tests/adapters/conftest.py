@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from handful.adapters import Head, fit_head
 from handful.adapters.support import Support
 from handful.background import Background
 from handful.rows import IntArray, Rows, unit
@@ -78,3 +79,23 @@ def make_scene(
 def scene() -> Callable[..., Scene]:
     """`make_scene`, which tests call with what they need."""
     return make_scene
+
+
+def fit_to(method: str, support: Support) -> Head:
+    """The head of a support."""
+    return fit_head(
+        method,
+        support.X,
+        support.y,
+        class_count=support.class_count,
+        text=support.text,
+        groups=support.groups,
+        background=support.background,
+        shot_ids=support.ids,
+    )
+
+
+@pytest.fixture(scope="session")
+def fit() -> Callable[[str, Support], Head]:
+    """`fit_to`."""
+    return fit_to
