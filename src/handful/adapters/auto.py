@@ -41,7 +41,8 @@ _MOST_LEFT_OUT = 20_000_000  # entries of the N×C matrix of left-out scores; be
 _START = 14.0  # sharpness of cosines to start from
 _SHARPNESS_PER_SPREAD = 7.5  # at one shot: of cosines, for each part of the background's spread
 _SPREAD_UNKNOWN = 1.4  # the shots' spread over the background's, where there is no background
-_KNOWN_PER_SPREAD, _KNOWN_DEVIATION = 0.2, 0.13  # cosine of a picture to its class's only shot
+# Cosine of a picture to the best of C classes of one shot each, by log₂ C and the spread; deviation.
+_KNOWN_COSINE, _KNOWN_PER_DOUBLING, _KNOWN_PER_SPREAD, _KNOWN_DEVIATION = 0.064, 0.04, 0.06, 0.13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
     level_lone_rows(cosines, part)
     judged = part.company
 
-    spread = length**2 / space.spread if space.background is not None else _SPREAD_UNKNOWN
+    spread = _SPREAD_UNKNOWN if space.background is None else _spread(length, space, int(shown.sum()))
     weights = (len(support.y) / shown.sum()) / support.counts[part.y]
     foretold = _SHARPNESS_PER_SPREAD * spread
     learns = int(judged.sum()) >= _ENOUGH
@@ -121,14 +122,23 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
     )
     scores = logits + text_weight * text_cosines
     likeness = (final * cosines + text_weight * text_cosines).max(axis=1) / length
-    mean = _KNOWN_PER_SPREAD * spread * final / length
+    usual = _KNOWN_COSINE + _KNOWN_PER_DOUBLING * np.log2(shown.sum()) + _KNOWN_PER_SPREAD * spread
     return Fitted(
         scorer=scorer,
-        known_prior=(mean, _KNOWN_DEVIATION * final / length),
-        held_out=HeldOut(scores=scores, typicality=likeness, judged=judged, rows=chosen),
+        known_prior=(float(usual) * final / length, _KNOWN_DEVIATION * final / length),
+        held_out=HeldOut(scores=scores, typicality=likeness[judged], judged=judged, rows=chosen),
         sharpness=1.0,
         found=found,
     )
+
+
+def _spread(length: float, space: Whitened, classes: int) -> float:
+    """The shots' mean squared distance from their centre over that of pictures of anything.
+
+    The centre is drawn to the shots it is made of, the more the fewer classes there are; that is made up for.
+    """
+    share = 1 / (classes + _PSEUDO_CLASSES)
+    return length**2 / space.spread / (1 - 2 * share + classes * share**2)
 
 
 def _within(residuals: FloatArray, space: Whitened, support: Support) -> _Within:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LEVELS = 127
+_LEAST = 1e-35  # a row below is zero: its scale would be none that float32 holds in full
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class QuantisedRows:
         array([[127, -64]], dtype=int8)
         """
         largest = np.abs(rows).max(axis=1)
-        scales = (np.where(largest > 0, largest, 1) / _LEVELS).astype(np.float32)
+        scales = (np.where(largest > _LEAST, largest, 1) / _LEVELS).astype(np.float32)
         return cls(np.rint(rows / scales[:, None]).astype(np.int8), scales)
 
     def restored(self) -> NDArray[np.float32]:

@@ -69,7 +69,7 @@ class Scorer(Protocol):
 class HeldOut:
     """How the support's rows score when they, and their group, are left out.
 
-    scores : (N, C).    typicality : (N,).
+    scores : (N, C).    typicality : (M,) of those rows for which it can be told, in any order.
     judged : (N,) whether the row's own class kept a shot or a text, so that its own score means something.
     rows : which rows of the support these are; None for all.
     """
