@@ -13,6 +13,7 @@ from handful.rows import FloatArray, Rows, as_rows, unit
 from handful.tensors import pack, unpack
 
 _DRAWS = 256  # rows of `anything`
+_LARGEST = 1e6  # unit rows have means and covariances up to 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,12 +43,16 @@ class Background:
                 "a background has a mean (D,) and a covariance (D, D), "
                 f"not {mean.shape} and {covariance.shape}"
             )
-        if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        if not ((np.abs(mean) < _LARGEST).all() and (np.abs(covariance) < _LARGEST).all()):
             raise EmbeddingError(
-                "the background holds numbers that are not finite; profile the encoder again"
+                "the background holds numbers that are not finite, or far too large for unit rows; "
+                "profile the encoder again"
             )
         if not np.allclose(covariance, covariance.T, atol=1e-6) or (np.diag(covariance) < 0).any():
             raise EmbeddingError("the background's covariance is not symmetric with a non-negative diagonal")
+        deviations = np.sqrt(np.diag(covariance))
+        if (np.abs(covariance) > np.outer(deviations, deviations) * (1 + 1e-4) + 1e-6).any():
+            raise EmbeddingError("the background's covariance is none: it correlates columns by more than 1")
         if not 0 < self.logit_scale < float("inf"):
             raise EmbeddingError(f"the background's logit_scale is a positive number, not {self.logit_scale}")
         if not 0 < self.ridge < float("inf"):
@@ -91,10 +96,10 @@ class Background:
     @cached_property
     def whitening(self) -> FloatArray:
         """A = P^−½ with P = (Σ·D/tr Σ + ridge·I)/(1 + ridge), (D, D), symmetric: the background's metric."""
+        values, vectors = self._spectrum
         total = float(np.trace(self.covariance))
-        scaled = self.covariance * (self.dimension / total) if total > 0 else np.eye(self.dimension)
-        values, vectors = np.linalg.eigh((scaled + self.ridge * np.eye(self.dimension)) / (1 + self.ridge))
-        return np.asarray((vectors / np.sqrt(values)) @ vectors.T)
+        scaled = values * (self.dimension / total) if total > 0 else np.ones(self.dimension)
+        return np.asarray((vectors * np.sqrt((1 + self.ridge) / (scaled + self.ridge))) @ vectors.T)
 
     @cached_property
     def whitened_spread(self) -> float:
@@ -104,10 +109,15 @@ class Background:
     @cached_property
     def anything(self) -> Rows:
         """(256, D) unit rows such as pictures of anything have: normal ones of this mean and covariance."""
-        values, vectors = np.linalg.eigh(self.covariance)
+        values, vectors = self._spectrum
         draws = np.random.default_rng(0).standard_normal((_DRAWS, self.dimension))
-        draws = self.mean + (draws * np.sqrt(np.maximum(values, 0))) @ vectors.T
-        return np.asarray(unit(draws), np.float32)
+        return np.asarray(unit(self.mean + (draws * np.sqrt(values)) @ vectors.T), np.float32)
+
+    @cached_property
+    def _spectrum(self) -> tuple[FloatArray, FloatArray]:
+        """Eigenvalues (D,), none negative by rounding, and eigenvectors (D, D) of the covariance."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        return np.maximum(values, 0), vectors
 
     def to_bytes(self) -> bytes:
         """Safetensors: the mean, and the upper triangle of the covariance, in float32."""
@@ -137,5 +147,5 @@ class Background:
                 logit_scale=float(str(settings["logit_scale"])),
                 ridge=float(str(settings["ridge"])),
             )
-        except (KeyError, ValueError, TypeError) as exc:
+        except (KeyError, ValueError, TypeError, OverflowError) as exc:
             raise HeadError(f"this background is damaged: {exc}; profile the encoder again") from None
