@@ -286,6 +286,12 @@ class Head:
 
     def _support(self, what: str) -> Support:
         if self.support is None:
+            now = METHODS[self.method].rule
+            if self.rule != now:
+                raise HeadError(
+                    f"this head was made by rule {self.rule!r}, and this build has {now!r}, so it cannot "
+                    f"{what}; refit from the support with fit_head"
+                )
             raise HeadError(
                 f"a compact head holds no shots, so it cannot {what}; refit from the support with fit_head"
             )
