@@ -43,7 +43,7 @@ def test_a_fair_text_gains_most_where_shots_are_few(scene, fit):
 
 
 def test_the_texts_weight_follows_from_how_well_it_names_the_shots(scene, fit):
-    given = {"classes": 8, "shots": 2, "dim": 32, "background": True, "noise": 1.5}
+    given = {"classes": 24, "shots": 2, "dim": 32, "background": True, "noise": 1.5}
     fair = fit("auto", scene(text="fair", **given).support)
     said_nothing = fit("auto", scene(text="random", **given).support)
     assert fair.found["text_weight"] > 3 * said_nothing.found["text_weight"]

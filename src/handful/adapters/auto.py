@@ -35,8 +35,9 @@ _PRIOR_RESIDUALS = 50.0  # that the background's guess of the within-class varia
 _WITHIN_SHARE = 0.5  # of the background's variance that lies within classes, as guessed
 _PRIOR_CLASSES = 100.0  # that the guess of how class means spread counts as
 _STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # of the prior, ν / D
-_ROWS_FOR_STRENGTH = 640
-_ENOUGH = 8  # left-out rows from which ν and the temperature are learnt
+_ROWS_FOR_STRENGTH = 64, 640  # left-out rows: from how many on ν is learnt, and how many are used
+_STRENGTH_OF_FEW = 2.0  # where there are fewer
+_ENOUGH = 8  # left-out rows from which the temperature is learnt
 _MOST_LEFT_OUT = 20_000_000  # entries of the N×C matrix of left-out scores; beyond, a sample of rows
 _START = 14.0  # sharpness of cosines to start from
 _SHARPNESS_PER_SPREAD = 7.5  # at one shot: of cosines, for each part of the background's spread
@@ -152,10 +153,11 @@ def _within(residuals: FloatArray, space: Whitened, support: Support) -> _Within
 def _strength(z: FloatArray, seen: FloatArray, within: _Within, support: Support, pseudo: float) -> float:
     """ν / D by left-out log likelihood: a climb from 1, with a price for leaving it."""
     often = support.counts[support.counts > 1]
-    rows = sampled(support, _ROWS_FOR_STRENGTH)
+    fewest, most = _ROWS_FOR_STRENGTH
+    rows = sampled(support, most)
     rows = rows[support.company[rows]]
-    if len(rows) < _ENOUGH:
-        return 1.0
+    if len(rows) < fewest:
+        return _STRENGTH_OF_FEW
     y = support.y[rows]
     weights = 1 / support.counts[y]
     costs: dict[int, float] = {}

@@ -12,7 +12,7 @@ from handful.rows import FloatArray, IntArray, unit
 
 _USUAL = 8.0  # weight of a text's cosine in logits where the text is as good as texts are
 _STEPS = _USUAL * np.array([0, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.4, 2])
-_DOUBT = 1.5  # log odds against a text of the usual weight before any shot was seen
+_DOUBT = 4.0  # log odds against a text of the usual weight before any shot was seen
 
 
 @dataclass(frozen=True, eq=False)
