@@ -113,3 +113,13 @@ def test_few_shots_learn_a_sharper_head_than_left_out_ones_show():
     assert ratio(groups=[0, 0, 1, 1, 2, 2, 3, 3]) / texts == pytest.approx(1 + 3.4 / 8)
     assert ratio(groups=[0, 0, 0, 0, 1, 2, 3, 4]) / texts == pytest.approx(1 + 3.4 / 64)
     assert ratio(groups=[0, 0, 0, 0, 1, 1, 1, 1]) / texts == pytest.approx(1)
+
+
+def test_of_very_many_left_out_rows_an_even_sample_says_as_much(monkeypatch):
+    scores, y = scores_and_labels(3.0, count=3000)
+    found = []
+    for most in (10**9, 4 * 1000):
+        monkeypatch.setattr("handful.adapters.calibration._MOST_SCORES", most)
+        found.append(held_out_sharpness(held_out(scores), support(y, 4)))
+    assert found[0] != found[1]
+    assert found[1] == pytest.approx(found[0], rel=0.15)
