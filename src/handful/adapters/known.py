@@ -53,7 +53,8 @@ class KnownTest:
         """(#{null < s} + u)/(N + 1), u in [0, 1] by where s lies between its two neighbours."""
         low = 1 / (self.count + 1)
         ranks = np.linspace(low, 1 - low, len(self.null))
-        inside = np.interp(typicality, self.null, ranks)
+        # Clipped, since the slope between two shots that differ by next to nothing overflows.
+        inside = np.clip(np.interp(typicality, self.null, ranks), low, 1 - low)
         spread = max(float(self.null[-1] - self.null[0]) / 4, 1e-9)
         under = np.minimum(typicality - self.null[0], 0.0) / spread
         over = np.minimum(self.null[-1] - typicality, 0.0) / spread
