@@ -20,8 +20,9 @@ $(READY): pyproject.toml
 	$(PYTHON) -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
+# One thread of linear algebra: on matrices this small two are slower, and on a busy machine far slower.
 demo: $(READY)  ## teach TrashNet with words, then 1, 4 and 16 photos of each class
-	$(PYTHON) examples/demo.py
+	OMP_NUM_THREADS=1 $(PYTHON) examples/demo.py
 
 test: $(READY)  ## run the tests and measure their coverage
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q --cov --cov-report=term
