@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from handful.adapters import zero_shot
-from handful.adapters.calibration import fit_sharpness, log_loss, softmax
+from handful.adapters.calibration import fit_sharpness, gain_of_the_last_shot, log_loss, softmax
 from handful.adapters.class_rows import ClassRows
 from handful.adapters.held_out import level_lone_rows
 from handful.adapters.leave_out import leave_out, sampled
@@ -102,8 +102,8 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
     found: Settings = {"prior_strength": strength, "spread": spread}
     final = sharpness
     if learns:
-        often = support.counts[support.counts > 1].mean()
-        final = _sharpness(cosines, part.y, weights, judged, offsets) * (1 + 3.4 / often**3)
+        learnt = _sharpness(cosines, part.y, weights, judged, offsets)
+        final = learnt * gain_of_the_last_shot(support.group_counts)
         offsets = offsets * (final / sharpness)
 
     scale = roots * np.sqrt(strength * u.shape[1] + within.freedom)
@@ -152,7 +152,7 @@ def _within(residuals: FloatArray, space: Whitened, support: Support) -> _Within
 
 def _strength(z: FloatArray, seen: FloatArray, within: _Within, support: Support, pseudo: float) -> float:
     """ν / D by left-out log likelihood: a climb from 1, with a price for leaving it."""
-    often = support.counts[support.counts > 1]
+    often = support.group_counts[support.group_counts > 1]
     fewest, most = _ROWS_FOR_STRENGTH
     rows = sampled(support, most)
     rows = rows[support.company[rows]]

@@ -56,7 +56,8 @@ def held_out_sharpness(held_out: HeldOut | None, support: Support, seen: FloatAr
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int))]
     weights = np.ones(len(rows))
     t = fit_sharpness(held_out.scores[rows], support.y[rows], weights, start=anchor, prior=_PRIOR_ROWS)
-    return t * _gain_of_the_last_shot(support)
+    # Classes with a text are judged by it as well, and lose less.
+    return t * gain_of_the_last_shot(support.group_counts[~support.has_text])
 
 
 def _margin_anchor(seen: FloatArray | None, support: Support) -> float:
@@ -69,11 +70,9 @@ def _margin_anchor(seen: FloatArray | None, support: Support) -> float:
     return _MARGIN / margin if margin > 1e-5 * float(np.abs(seen).max()) else 1.0
 
 
-def _gain_of_the_last_shot(support: Support) -> float:
-    """1 + 3.4/n̄³, n̄ the mean number of groups in classes with two or more; 1 where texts speak as well."""
-    _, classes, _, _ = support.leavings
-    groups = np.bincount(classes, minlength=support.class_count)
-    several = groups[(groups > 1) & ~support.has_text]
+def gain_of_the_last_shot(groups: IntArray) -> float:
+    """1 + 3.4/n̄³, n̄ the mean of `groups`, those of each class, over classes with two or more."""
+    several = groups[groups > 1]
     return 1.0 + _GAIN / float(several.mean()) ** 3 if several.size else 1.0
 
 

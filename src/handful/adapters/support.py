@@ -99,6 +99,12 @@ class Support:
         return np.bincount(self.y, minlength=self.class_count)
 
     @cached_property
+    def group_counts(self) -> IntArray:
+        """(C,) groups with a row in each class: what can be left out of it."""
+        _, classes, _, _ = self.leavings
+        return np.bincount(classes, minlength=self.class_count)
+
+    @cached_property
     def has_text(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """(C,) whether a class has a text row."""
         if self.text is None:
