@@ -50,7 +50,7 @@ ifdef FEATURES
 	$(PYTHON) benchmarks/heads.py --data "$(FEATURES)"
 endif
 
-figures: $(READY)  ## put the figures of benchmarks/results into the README
+figures: $(READY)  ## put the results of benchmarks, and what its code prints, into the README
 	$(PYTHON) scripts/readme_figures.py
 
 test-reference: $(READY)  ## compare the builtin encoder with PyTorch (downloads it and the weights)

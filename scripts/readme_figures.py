@@ -1,9 +1,12 @@
-"""Put the figures of benchmarks/results into the README, between its two markers.
+"""Put the figures of benchmarks/results into the README, between its two markers, and what its code prints.
 
 python scripts/readme_figures.py
 """
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +104,20 @@ def figures() -> str:
     )
 
 
+def output(readme: str) -> str:
+    """What the README's Python block prints."""
+    (code,) = re.findall(r"^```python\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
+
+
 def main() -> None:
-    before, _, rest = README.read_text("utf-8").partition(BEGIN)
+    readme = README.read_text("utf-8")
+    before, _, rest = readme.partition(BEGIN)
     _, _, after = rest.partition(END)
+    head, fence, rest = before.partition("```text\n")
+    _, close, tail = rest.partition("```\n")
+    before = f"{head}{fence}{output(readme)}{close}{tail}"
     README.write_text(f"{before}{BEGIN}\n{figures()}\n{END}{after}", "utf-8")
 
 
