@@ -143,11 +143,21 @@ def _spread(length: float, space: Whitened, classes: int) -> float:
 
 
 def _within(residuals: FloatArray, space: Whitened, support: Support) -> _Within:
-    e, E = np.linalg.eigh(residuals.T @ residuals)
+    e, E = _spectrum(residuals)
     freedom = float(max(len(support.y) - (support.counts > 0).sum(), 0))
     guess = _PRIOR_RESIDUALS * _WITHIN_SHARE * space.spread
     s = (float(e.sum()) + guess) / (freedom + _PRIOR_RESIDUALS) / len(e)
     return _Within(E, np.maximum(e, 0), s, freedom)
+
+
+def _spectrum(residuals: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (D,) and eigenvectors (D, D) of RᵀR; of few rows R by the faster singular vectors."""
+    count, dimension = residuals.shape
+    if 4 * count > dimension:
+        e, E = np.linalg.eigh(residuals.T @ residuals)
+        return np.asarray(e), np.asarray(E)
+    _, lengths, right = np.linalg.svd(residuals, full_matrices=True)
+    return np.concatenate([lengths**2, np.zeros(dimension - len(lengths))]), np.asarray(right.T)
 
 
 def _strength(z: FloatArray, seen: FloatArray, within: _Within, support: Support, pseudo: float) -> float:
