@@ -28,7 +28,12 @@ def log_loss(logits: FloatArray, y: IntArray) -> FloatArray:
     return np.asarray(total - logits[np.arange(len(y)), y])
 
 
-def held_out_sharpness(held_out: HeldOut | None, support: Support, seen: FloatArray | None = None) -> float:
+def held_out_sharpness(
+    held_out: HeldOut | None,
+    support: Support,
+    seen: FloatArray | None = None,
+    guess: float | None = None,
+) -> float:
     """The sharpness of softmax(t·scores) that left-out shots ask for, anchored to the spread of scores.
 
     With n̄ shots to a class, those left out are judged by n̄ − 1, so at few shots the whole head is surer than
@@ -55,9 +60,17 @@ def held_out_sharpness(held_out: HeldOut | None, support: Support, seen: FloatAr
     most = max(_MOST_SCORES // support.class_count, 1)
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int))]
     weights = np.ones(len(rows))
-    t = fit_sharpness(held_out.scores[rows], support.y[rows], weights, start=anchor, prior=_PRIOR_ROWS)
     # Classes with a text are judged by it as well, and lose less.
-    return t * gain_of_the_last_shot(support.group_counts[~support.has_text])
+    gain = gain_of_the_last_shot(support.group_counts[~support.has_text])
+    t = fit_sharpness(
+        held_out.scores[rows],
+        support.y[rows],
+        weights,
+        start=anchor,
+        prior=_PRIOR_ROWS,
+        guess=None if guess is None else guess / gain,
+    )
+    return t * gain
 
 
 def _margin_anchor(seen: FloatArray | None, support: Support) -> float:
@@ -83,17 +96,18 @@ def fit_sharpness(
     *,
     start: float = 1.0,
     prior: float = 0.0,
+    guess: float | None = None,
     offsets: FloatArray | None = None,
 ) -> float:
     """The factor t > 0 that minimises Σ wᵢ·NLL of softmax(t·scores + offsets) + prior·log²(t/start)/2.
 
-    t is an inverse temperature. Newton on log t with bounded steps; without the prior the loss is convex
-    in t. Source: Guo et al., ICML 2017, §4.2.
+    t is an inverse temperature; `guess` saves steps where it is nearly known. Newton on log t with bounded
+    steps; without the prior the loss is convex in t. Source: Guo et al., ICML 2017, §4.2.
     """
     rows = np.arange(len(y))
     share = weights / weights.sum()
     pull = prior / float(weights.sum())
-    log_t = float(np.log(start))
+    log_t = float(np.log(start if guess is None else guess))
     for _ in range(_NEWTON_STEPS):
         t = np.exp(log_t)
         p = softmax(t * scores + (0.0 if offsets is None else offsets))

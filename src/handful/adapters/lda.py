@@ -1,6 +1,6 @@
 """`lda`: linear discriminants whose covariance is shrunk towards the background's."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,8 +33,8 @@ class LdaOptions:
 class _State:
     """What `change` needs of the fit before.
 
-    u : (N, D) whitened rows, sizes : (N,) their squared lengths.    inverse : V⁻¹ (D, D).
-    lengths : (N,) uᵀV⁻¹u.    variance : s.
+    u : (N, D) whitened rows, sizes : (N,) their squared lengths, means : (C, D) of the classes.
+    inverse : V⁻¹ (D, D).    lengths : (N,) uᵀV⁻¹u.    variance : s.    sharpness : None before it is known.
     """
 
     u: FloatArray
@@ -42,6 +42,8 @@ class _State:
     inverse: FloatArray
     lengths: FloatArray
     variance: float
+    means: FloatArray
+    sharpness: float | None = None
 
 
 def fit(support: Support, options: LdaOptions) -> Fitted:
@@ -62,7 +64,7 @@ def fit(support: Support, options: LdaOptions) -> Fitted:
     lengths = np.einsum("nd,nd->n", u @ inverse, u)
     sizes = np.einsum("nd,nd->n", u, u)
     return _fitted(
-        _State(u, sizes, np.asarray(inverse, np.float64), lengths, variance), means, space, support, options
+        _State(u, sizes, np.asarray(inverse, np.float64), lengths, variance, means), space, support, options
     )
 
 
@@ -83,7 +85,9 @@ def change(state: object, before: Support, after: Support, options: LdaOptions) 
         row, label = state.u[gone], int(before.y[gone])
         u, sizes = np.delete(state.u, gone, axis=0), np.delete(state.sizes, gone)
         lengths = np.delete(state.lengths, gone)
-    means = _means(u, after)
+    means = state.means.copy()
+    own = u[after.y == label]
+    means[label] = own.mean(axis=0) if len(own) else 0.0
     scatter = float(sizes.sum() - after.counts @ (means**2).sum(axis=1))
     variance = _variance(scatter, space, after)
     if variance != state.variance:
@@ -92,15 +96,14 @@ def change(state: object, before: Support, after: Support, options: LdaOptions) 
     inverse = state.inverse
     if smaller:
         # The class of `smaller` shots and its larger self differ by q·p·pᵀ, p from the smaller one's mean.
-        rest = after if grown < 0 else before
-        kept = (u if grown < 0 else state.u)[rest.y == label]
-        p = row - kept.mean(axis=0)
+        p = row - (means if grown < 0 else state.means)[label]
         q = np.sign(grown) * smaller / larger
         w = inverse @ p
         factor = q / (1 + q * float(p @ w))
         inverse = inverse - factor * np.outer(w, w)
         lengths = lengths - factor * (u @ w) ** 2
-    return _fitted(_State(u, sizes, inverse, lengths, variance), means, space, after, options)
+    new = _State(u, sizes, inverse, lengths, variance, means, state.sharpness)
+    return _fitted(new, space, after, options)
 
 
 def _means(u: FloatArray, support: Support) -> FloatArray:
@@ -115,11 +118,9 @@ def _variance(scatter: float, space: Whitened, support: Support) -> float:
     return float(2.0 ** (np.round(2 * np.log2(s)) / 2))
 
 
-def _fitted(
-    state: _State, means: FloatArray, space: Whitened, support: Support, options: LdaOptions
-) -> Fitted:
+def _fitted(state: _State, space: Whitened, support: Support, options: LdaOptions) -> Fitted:
     text = TextEvidence.of(support, space)
-    means, shown = means.copy(), support.counts > 0
+    means, shown = state.means.copy(), support.counts > 0
     size = float(np.sqrt(state.sizes).mean()) if len(state.u) else float(np.sqrt(space.spread))
     common = means[shown].mean(axis=0) if shown.any() else np.zeros(support.dimension)
     means[~shown] = common + size * text.directions[~shown]
@@ -135,7 +136,7 @@ def _fitted(
         lengths = np.sqrt(state.sizes)
         judged = support.company
         without = HeldOut(scores=scores, typicality=lengths, judged=judged)
-        sharpness = held_out_sharpness(without, support)
+        sharpness = held_out_sharpness(without, support, guess=state.sharpness)
         cosines = text.cosines(state.u - common)
         weight = text.weight(
             np.where(judged[:, None], sharpness * scores, 0.0),
@@ -167,7 +168,7 @@ def _fitted(
         held_out=held_out,
         sharpness=1.0,
         found={"within_variance": state.variance, "sharpness": sharpness, "text_weight": weight},
-        state=state,
+        state=replace(state, sharpness=sharpness),
     )
 
 

@@ -125,8 +125,9 @@ class Support:
         order = np.argsort(self.groups, kind="stable")
         first = np.searchsorted(pair_groups, self.groups[order], side="left")
         last = np.searchsorted(pair_groups, self.groups[order], side="right")
-        rows = np.repeat(order, last - first)
-        pairs = np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)] or [np.zeros(0)])
+        sizes = last - first
+        rows = np.repeat(order, sizes)
+        pairs = np.repeat(first - np.cumsum(sizes) + sizes, sizes) + np.arange(int(sizes.sum()))
         return pair, classes.astype(np.int64), rows.astype(np.int64), pairs.astype(np.int64)
 
     @cached_property
