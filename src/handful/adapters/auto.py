@@ -31,8 +31,7 @@ from handful.adapters.whitened import Whitened
 from handful.rows import BoolArray, FloatArray, IntArray, unit
 
 _PSEUDO_CLASSES = 3.0  # at the background's mean
-_PRIOR_RESIDUALS = 50.0  # that the background's guess of the within-class variance counts as
-_WITHIN_SHARE = 0.5  # of the background's variance that lies within classes, as guessed
+_PSEUDO_WITHOUT = 0.1  # at the origin, where there is no background: only so that one class has a direction
 _PRIOR_CLASSES = 100.0  # that the guess of how class means spread counts as
 _STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # of the prior, ν / D
 _ROWS_FOR_STRENGTH = 64, 640  # left-out rows: from how many on ν is learnt, and how many are used
@@ -73,8 +72,8 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
     u = space.rows(support.X.astype(np.float64))
     text = TextEvidence.of(support, space)
     shown = support.counts > 0
-    pseudo = _PSEUDO_CLASSES if space.background is not None else min(_PSEUDO_CLASSES, 0.1)
-    means = support.class_sums(u) / np.maximum(support.counts, 1)[:, None]
+    pseudo = _PSEUDO_WITHOUT if space.background is None else _PSEUDO_CLASSES
+    means = support.class_means(u)
     centre = means[shown].sum(axis=0) / (shown.sum() + pseudo)
     length = float(np.linalg.norm(u - centre, axis=1).mean()) or 1.0
     # A class without a shot is as far from the centre as a shot, in the direction of its text.
@@ -87,7 +86,8 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
     chosen = sampled(support, max(_MOST_LEFT_OUT // support.class_count, 1))
     left = leave_out(z * roots, seen * roots, support, chosen, pseudo)
     cosines = left.cosines()
-    part = _part(support, chosen)
+    whole = len(chosen) == len(support.y)
+    part = support if whole else support.part(chosen)
     level_lone_rows(cosines, part)
     judged = part.company
 
@@ -96,9 +96,10 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
     foretold = _SHARPNESS_PER_SPREAD * spread
     learns = int(judged.sum()) >= _ENOUGH
     sharpness = _sharpness(cosines, part.y, weights, judged, None) if learns else foretold
-    offsets = _offsets(sharpness * cosines, part.y, weights, shown)
-    if len(chosen) < len(support.y):
-        offsets[:] = 0.0
+    # A sample says too little of each class for an offset.
+    offsets = np.zeros(len(shown))
+    if whole:
+        offsets = _offsets(sharpness * cosines, part.y, weights, shown)
     found: Settings = {"prior_strength": strength, "spread": spread}
     final = sharpness
     if learns:
@@ -106,9 +107,10 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
         final = learnt * gain_of_the_last_shot(support.group_counts)
         offsets = offsets * (final / sharpness)
 
-    scale = roots * np.sqrt(strength * u.shape[1] + within.freedom)
+    size = float(np.sqrt(strength * u.shape[1] + within.freedom))
+    scale = roots * size
     rows = _class_rows(seen * scale, scale, support)
-    reach = float(np.sqrt(left.rows).mean()) * float(np.sqrt(strength * u.shape[1] + within.freedom))
+    reach = float(np.sqrt(left.rows).mean()) * size
     functionals = final * ((rows * scale) @ within.E.T) / reach
     logits = final * cosines + offsets
     text_cosines = text.cosines(u[chosen] - centre)
@@ -144,10 +146,8 @@ def _spread(length: float, space: Whitened, classes: int) -> float:
 
 def _within(residuals: FloatArray, space: Whitened, support: Support) -> _Within:
     e, E = _spectrum(residuals)
-    freedom = float(max(len(support.y) - (support.counts > 0).sum(), 0))
-    guess = _PRIOR_RESIDUALS * _WITHIN_SHARE * space.spread
-    s = (float(e.sum()) + guess) / (freedom + _PRIOR_RESIDUALS) / len(e)
-    return _Within(E, np.maximum(e, 0), s, freedom)
+    s = space.within_variance(float(e.sum()), support.freedom)
+    return _Within(E, np.maximum(e, 0), s, float(support.freedom))
 
 
 def _spectrum(residuals: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -225,10 +225,3 @@ def _offsets(logits: FloatArray, y: IntArray, weights: FloatArray, shown: BoolAr
         b = b + slope / (weights @ (p * (1 - p)) + precision)
         b[~shown] = 0.0
     return np.asarray(np.where(shown, b - b[shown].mean(), 0.0))
-
-
-def _part(support: Support, chosen: IntArray) -> Support:
-    """The chosen rows of a support, whose `company` stays that of the whole."""
-    if len(chosen) == len(support.y):
-        return support
-    return support.part(chosen)

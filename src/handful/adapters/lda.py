@@ -14,8 +14,6 @@ from handful.adapters.text_evidence import TextEvidence
 from handful.adapters.whitened import Whitened
 from handful.rows import FloatArray
 
-_PRIOR_RESIDUALS = 50.0  # that the background's guess of the within-class variance counts as
-_WITHIN_SHARE = 0.5  # of the background's variance that lies within classes, as guessed
 _KNOWN_COSINE, _KNOWN_DEVIATION = (
     0.3,
     0.15,
@@ -56,7 +54,7 @@ def fit(support: Support, options: LdaOptions) -> Fitted:
     """
     space = Whitened.of(support)
     u = space.rows(support.X.astype(np.float64))
-    means = _means(u, support)
+    means = support.class_means(u)
     residuals = u - means[support.y]
     scatter = residuals.T @ residuals
     variance = _variance(float(np.trace(scatter)), space, support)
@@ -106,15 +104,9 @@ def change(state: object, before: Support, after: Support, options: LdaOptions) 
     return _fitted(new, space, after, options)
 
 
-def _means(u: FloatArray, support: Support) -> FloatArray:
-    return np.asarray(support.class_sums(u) / np.maximum(support.counts, 1)[:, None])
-
-
 def _variance(scatter: float, space: Whitened, support: Support) -> float:
-    """s, from the trace of the scatter and the background's guess, as a power of √2."""
-    freedom = max(len(support.y) - int((support.counts > 0).sum()), 0)
-    guess = _PRIOR_RESIDUALS * _WITHIN_SHARE * space.spread
-    s = (scatter + guess) / (freedom + _PRIOR_RESIDUALS) / support.dimension
+    """s as a power of √2."""
+    s = space.within_variance(scatter, support.freedom)
     return float(2.0 ** (np.round(2 * np.log2(s)) / 2))
 
 
@@ -124,8 +116,7 @@ def _fitted(state: _State, space: Whitened, support: Support, options: LdaOption
     size = float(np.sqrt(state.sizes).mean()) if len(state.u) else float(np.sqrt(space.spread))
     common = means[shown].mean(axis=0) if shown.any() else np.zeros(support.dimension)
     means[~shown] = common + size * text.directions[~shown]
-    freedom = max(len(support.y) - int(shown.sum()), 0)
-    scale = options.strength * support.dimension + freedom
+    scale = options.strength * support.dimension + support.freedom
     rows = scale * means @ state.inverse
     offsets = -0.5 * (rows * means).sum(axis=1)
     held_out, sharpness, weight = None, 1.0, 0.0

@@ -162,6 +162,15 @@ class Support:
             sums[labels] = np.add.reduceat(values[order], starts, axis=0)
         return sums
 
+    def class_means(self, values: FloatArray) -> FloatArray:
+        """(C, …) means of (N, …) values over each class's rows; zero for a class without one."""
+        return np.asarray(self.class_sums(values) / np.maximum(self.counts, 1)[:, None])
+
+    @property
+    def freedom(self) -> int:
+        """Rows beyond the first of each class: the degrees of freedom of what differs within classes."""
+        return len(self.y) - int((self.counts > 0).sum())
+
     def added(self, x: ArrayLike, label: int, shot_id: ShotId, group: ShotId | None = None) -> Self:
         """This support with one shot more: `x` is its (D,) row, or its views (V, D)."""
         rows = as_rows(x, name="x", dimension=self.dimension)

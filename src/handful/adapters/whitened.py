@@ -9,6 +9,9 @@ from handful.adapters.support import Support
 from handful.background import Background
 from handful.rows import FloatArray
 
+_PRIOR_RESIDUALS = 50.0  # that the background's guess of the within-class variance counts as
+_WITHIN_SHARE = 0.5  # of the background's variance that lies within classes, as guessed
+
 
 @dataclass(frozen=True, eq=False)
 class Whitened:
@@ -31,6 +34,14 @@ class Whitened:
             spread = float(((X - X.mean(axis=0)) ** 2).sum(axis=1).mean()) if len(X) > 1 else 0.0
             return cls(np.eye(support.dimension), np.zeros(support.dimension), spread or 1.0, None)
         return cls(background.whitening, background.mean, background.whitened_spread, background)
+
+    def within_variance(self, scatter: float, freedom: float) -> float:
+        """The variance within classes along each axis, from a scatter's trace and the background's guess.
+
+        freedom : residual degrees of freedom of the scatter.
+        """
+        guess = _PRIOR_RESIDUALS * _WITHIN_SHARE * self.spread
+        return (scatter + guess) / (freedom + _PRIOR_RESIDUALS) / len(self.mean)
 
     def rows(self, X: FloatArray) -> FloatArray:
         """(N, D) embeddings in this space."""
