@@ -9,7 +9,19 @@
     ├── ModelError          a saved classifier that cannot be read or written
     ├── EncoderError        an encoder that is unknown, damaged or does not fit
     ├── NotFittedError      a classifier asked before it was taught
-    └── MissingExtraError   an optional part that is not installed
+    ├── MissingExtraError   an optional part that is not installed
+    ├── StorageError        a store or its blobs that cannot be opened, read or written
+    │   └── StorageFullError    no room is left to write
+    └── ServiceError        what a request to the service cannot have
+        ├── RequestError        it says something that is not allowed
+        ├── NotFoundError       it names something that is not there
+        ├── ConflictError       it contradicts the state that things are in
+        │   └── StaleError          it was made for an older version
+        ├── AccessError         its key is missing, unknown, or may not do this
+        ├── QuotaError          it would go over a limit of its tenant
+        ├── TooLargeError       it is larger than allowed
+        ├── UnsupportedTypeError  its body is of a kind that is not read here
+        └── BusyError           it cannot be taken now, and may be tried again
 
 Each message says what was found, what is allowed and what to do next. Where a builtin error is what
 callers expect, the class is that error too.
@@ -58,3 +70,79 @@ class MissingExtraError(HandfulError, ImportError):
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional part; install it with: pip install 'handful[{extra}]'")
         self.extra = extra
+
+
+class StorageError(HandfulError, OSError):
+    """A store or its blobs cannot be opened, read or written."""
+
+
+class StorageFullError(StorageError):
+    """No room is left to write; nothing was written."""
+
+
+class ServiceError(HandfulError):
+    """What a request to the service cannot have.
+
+    pointer : JSON pointer to the member of the body that is wrong, or None.
+    """
+
+    def __init__(self, message: str, *, pointer: str | None = None) -> None:
+        super().__init__(message)
+        self.pointer = pointer
+
+
+class RequestError(ServiceError, ValueError):
+    """A request says something that is not allowed."""
+
+
+class NotFoundError(ServiceError, LookupError):
+    """A request names something that is not there, or not the caller's."""
+
+
+class ConflictError(ServiceError):
+    """A request contradicts the state that things are in."""
+
+
+class StaleError(ConflictError):
+    """A request was made for an older version of what it changes."""
+
+
+class AccessError(ServiceError, PermissionError):
+    """A key is missing, unknown, or may not do this.
+
+    known : whether the caller is known, and only lacks the scope.
+    """
+
+    def __init__(self, message: str, *, known: bool = False) -> None:
+        super().__init__(message)
+        self.known = known
+
+
+class QuotaError(ServiceError):
+    """A request would go over a limit of its tenant.
+
+    retry_after : seconds until it may work, or None where waiting does not help.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TooLargeError(ServiceError, ValueError):
+    """A body, or a part of it, is larger than allowed."""
+
+
+class UnsupportedTypeError(ServiceError, ValueError):
+    """A body is of a kind that is not read here."""
+
+
+class BusyError(ServiceError):
+    """The service cannot take more now.
+
+    retry_after : seconds after which to try again.
+    """
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

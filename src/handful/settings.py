@@ -1,10 +1,10 @@
 """Every option of the environment: HANDFUL_… variables."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import ByteSize, Field, PositiveInt, field_validator
+from pydantic import ByteSize, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -39,7 +39,115 @@ class Settings(BaseSettings):
     image_max_pixels: PositiveInt = Field(default=50_000_000, description="most pixels of a picture")
     image_max_side: PositiveInt = Field(default=30_000, description="longest side of a picture in pixels")
 
-    @field_validator("encoder_providers", mode="before")
+    # ---- the service: where
+
+    host: str = Field(default="127.0.0.1", description="address that the service listens on")
+    port: NonNegativeInt = Field(default=8000, le=65535, description="port; 0: one that is free")
+    workers: PositiveInt = Field(default=1, description="processes that answer requests")
+    data_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("handful"),
+        description="folder of all that the service keeps",
+    )
+    store_url: str | None = Field(
+        default=None, description="store; unset: sqlite:///store.sqlite inside the data folder"
+    )
+    blobs_url: str | None = Field(
+        default=None, description="kept pictures, as fsspec names places; unset: blobs inside the data folder"
+    )
+    encoder: str = Field(default="builtin", description="encoder of classifiers that name none")
+    insecure: bool = Field(
+        default=False, description="whether to serve without API keys on an address that others can reach"
+    )
+    admin_key_file: Path | None = Field(
+        default=None, description="file with an API key that may do anything, for the first start"
+    )
+    tls_certificate: Path | None = Field(default=None, description="certificate chain in PEM, for HTTPS")
+    tls_key: Path | None = Field(default=None, description="private key in PEM of that certificate")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="addresses of proxies whose X-Forwarded-* headers are believed, between commas",
+    )
+    root_path: str = Field(default="", description="path under which a proxy shows the service")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="web pages that may call the service, between commas, as https://example.org"
+    )
+    monitor_port: NonNegativeInt | None = Field(
+        default=None, le=65535, description="port of /metrics alone; unset: on the service's own, by key"
+    )
+    fetch_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="hosts that pictures may be fetched from for a caller, between commas; none: no fetching",
+    )
+
+    # ---- the service: how much
+
+    request_max_bytes: ByteSize = Field(
+        default=ByteSize(64 * 2**20), ge=1, description="largest body of a request, archives excepted"
+    )
+    upload_max_bytes: ByteSize = Field(
+        default=ByteSize(2 * 2**30), ge=1, description="largest archive to import"
+    )
+    unpacked_max_bytes: ByteSize = Field(
+        default=ByteSize(8 * 2**30), ge=1, description="most bytes that an archive unpacks to"
+    )
+    upload_max_files: PositiveInt = Field(default=50_000, description="most files of an archive")
+    request_max_images: PositiveInt = Field(default=256, description="most pictures of a request")
+    request_max_rows: PositiveInt = Field(default=10_000, description="most embeddings of a request")
+    queue_images: PositiveInt = Field(
+        default=512, description="most pictures that wait for the encoder before requests are turned away"
+    )
+    batch_images: PositiveInt = Field(default=8, description="most pictures encoded together")
+    batch_wait_ms: float = Field(
+        default=0.0, ge=0, description="how long a batch waits for more pictures while the encoder is idle"
+    )
+    decode_threads: PositiveInt | None = Field(
+        default=None, description="threads that decode pictures; unset: one per core, at most 8"
+    )
+    heads_cache_bytes: ByteSize = Field(
+        default=ByteSize(512 * 2**20), description="memory for heads that are ready to answer"
+    )
+    keep_images: bool = Field(default=True, description="whether to keep the pictures of shots")
+    keep_side: PositiveInt = Field(
+        default=768, ge=64, description="longer side of kept pictures in pixels; caps every later encoder"
+    )
+    keep_quality: PositiveInt = Field(default=90, le=100, description="JPEG quality of kept pictures")
+    job_threads: PositiveInt = Field(default=1, description="jobs that a process works on at once")
+    job_lease_seconds: PositiveFloat = Field(
+        default=30.0, description="silence after which a job is taken from its worker"
+    )
+    shutdown_seconds: PositiveFloat = Field(
+        default=30.0, description="how long a stopping service finishes what it has accepted"
+    )
+    reply_hours: PositiveFloat = Field(
+        default=24.0, description="how long the answer under an Idempotency-Key is kept"
+    )
+
+    # ---- the service: what a tenant may
+
+    tenant_max_classifiers: PositiveInt = Field(default=10_000_000, description="most classifiers")
+    tenant_max_classes: PositiveInt = Field(
+        default=100_000_000, description="most classes, of all classifiers"
+    )
+    tenant_max_shots: PositiveInt = Field(default=1_000_000_000, description="most shots, of all classifiers")
+    tenant_max_image_bytes: ByteSize = Field(
+        default=ByteSize(2**40), description="most bytes of kept pictures"
+    )
+    tenant_requests_per_second: PositiveFloat | None = Field(
+        default=None, description="requests of a tenant; unset: no limit"
+    )
+
+    # ---- the service: what it says
+
+    log_format: Literal["console", "json"] | None = Field(
+        default=None, description="of log lines; unset: console in a terminal, json elsewhere"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severity that is logged"
+    )
+    metrics: bool = Field(default=True, description="whether to count for Prometheus at /metrics")
+    docs: bool = Field(default=True, description="whether to show the interface at /docs")
+
+    @field_validator("encoder_providers", "trusted_proxies", "cors_origins", "fetch_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return (

@@ -1,0 +1,1 @@
+"""API: the use cases over HTTP."""

@@ -1,0 +1,1 @@
+"""Service: the use cases. Knows encoders, adapters and storage; knows no HTTP."""

@@ -1,0 +1,1 @@
+"""Storage: what the service knows, kept durably."""
