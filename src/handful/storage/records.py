@@ -197,8 +197,8 @@ class Reply:
     key: str
     request: str
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
     expires: datetime
 
 

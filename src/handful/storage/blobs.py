@@ -1,0 +1,175 @@
+"""Blobs: pictures and other large things under names, in a folder or wherever fsspec reaches."""
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from errno import EDQUOT, ENOSPC
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+import fsspec
+from anyio import CapacityLimiter, to_thread
+from fsspec.implementations.local import LocalFileSystem
+
+from handful.errors import StorageError, StorageFullError
+
+T = TypeVar("T")
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127})*")
+_DIGITS = 16  # of the digest, in a name
+_DIGEST = re.compile(rf"-([0-9a-f]{{{_DIGITS}}})\.[a-z]+$")
+_UNFINISHED = ".part-"
+_AT_ONCE = 16  # threads that wait for the disk or the network
+
+
+def digest_name(prefix: str, data: bytes, suffix: str) -> str:
+    """A name that tells what its blob holds.
+
+    >>> digest_name("shop/bread/shot", b"", "jpg")
+    'shop/bread/shot-e3b0c44298fc1c14.jpg'
+    """
+    return f"{prefix}-{sha256(data).hexdigest()[:_DIGITS]}.{suffix}"
+
+
+class Blobs:
+    """Whole values by name, of the form "a/b/c". What `put` returned from is on the disk.
+
+    A blob whose name ends in a digest, as `digest_name` makes it, is checked when it is read.
+    Raises StorageError, or StorageFullError, for what cannot be read or written, and for a name that is
+    none.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        with self._explained(url):
+            self._files, root = fsspec.url_to_fs(url)
+            self._root = str(root).rstrip("/")
+            self._files.makedirs(self._root, exist_ok=True)
+        self._local = isinstance(self._files, LocalFileSystem)
+        self._limiter = CapacityLimiter(_AT_ONCE)
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Write a blob, as a whole or not at all."""
+        await self._run(partial(self._put, name, data))
+
+    async def get(self, name: str) -> bytes | None:
+        """Its bytes, or None where there is no such blob."""
+        return await self._run(partial(self._get, name))
+
+    async def remove(self, name: str) -> None:
+        """Remove a blob, or all under a prefix that ends in "/". Nothing happens where there is none."""
+        await self._run(partial(self._remove, name))
+
+    async def names(self, prefix: str = "") -> list[str]:
+        """All blobs under a prefix that ends in "/", or under "", in order."""
+        return await self._run(partial(self._names, prefix))
+
+    def path(self, name: str) -> Path | None:
+        """Where a blob lies as a file, if it does."""
+        return Path(self._place(name)) if self._local else None
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await to_thread.run_sync(work, limiter=self._limiter)
+
+    # ---- in a thread
+
+    def _put(self, name: str, data: bytes) -> None:
+        place = self._place(name)
+        with self._explained(name):
+            if self._local:
+                _write_durably(Path(place), data)
+            else:
+                self._files.pipe_file(place, data)
+
+    def _get(self, name: str) -> bytes | None:
+        with self._explained(name):
+            try:
+                data: bytes = self._files.cat_file(self._place(name))
+            except FileNotFoundError:
+                return None
+        said = _DIGEST.search(name)
+        if said is not None and not sha256(data).hexdigest().startswith(said[1]):
+            raise StorageError(f"the blob {name} is damaged: it does not hold what its name says")
+        return data
+
+    def _remove(self, name: str) -> None:
+        place = self._place(name)
+        with self._explained(name):
+            try:
+                self._files.rm(place, recursive=name.endswith("/"))
+            except FileNotFoundError:
+                return
+
+    def _names(self, prefix: str) -> list[str]:
+        place = self._place(prefix) if prefix else self._root
+        with self._explained(prefix):
+            try:
+                found = self._files.find(place)
+            except FileNotFoundError:
+                return []
+        cut = len(self._root) + 1
+        return sorted(str(path)[cut:] for path in found if _UNFINISHED not in str(path))
+
+    def _place(self, name: str) -> str:
+        bare = name.removesuffix("/")
+        if not _NAME.fullmatch(bare):
+            raise StorageError(
+                f"{name!r} is no name of a blob: parts of letters, digits, _, - and . between /"
+            )
+        return f"{self._root}/{bare}"
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            if exc.errno in (ENOSPC, EDQUOT):
+                raise StorageFullError(
+                    f"no room is left for blobs in {self.url}; nothing was written: free some"
+                ) from exc
+            raise StorageError(
+                f"the blob {what!r} in {self.url} cannot be read or written ({exc}); check that it is there "
+                "and may be written"
+            ) from exc
+        except (ImportError, ValueError) as exc:  # fsspec's, for a protocol that is unknown or not installed
+            raise StorageError(f"blobs cannot be kept in {self.url!r}: {exc}") from exc
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    """The whole file is there after a loss of power, or the one before, or none."""
+    made = _made_folders(path.parent)
+    unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
+    try:
+        with unfinished.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    for folder in (path.parent, *made):
+        _sync(folder)
+
+
+def _made_folders(folder: Path) -> list[Path]:
+    """Make a folder; those whose entries changed by it."""
+    missing = [folder, *folder.parents][
+        : next(i for i, p in enumerate([folder, *folder.parents]) if p.is_dir())
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    return [path.parent for path in missing]
+
+
+def _sync(folder: Path) -> None:
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,20 @@
+"""From a URL to a store."""
+
+from pathlib import Path
+from urllib.parse import unquote
+
+from handful.errors import StorageError
+from handful.storage.sqlite import SqliteStore
+from handful.storage.store import Store
+
+_SQLITE = "sqlite:///"
+
+
+def open_store(url: str) -> Store:
+    """The store of a URL: sqlite:///relative/file or sqlite:////absolute/file.
+
+    Raises StorageError for another kind of URL, and as the store does.
+    """
+    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
+        return SqliteStore(Path(unquote(url.removeprefix(_SQLITE))))
+    raise StorageError(f"{url!r} names no store that this build has; use {_SQLITE}file")

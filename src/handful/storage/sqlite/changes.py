@@ -1,0 +1,197 @@
+"""How a change is written: every check and every row, inside one transaction."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+
+from handful.errors import QuotaError, StaleError
+from handful.storage.records import ClassifierRecord, JobRecord, Reply, Usage
+from handful.storage.sqlite import codec
+from handful.storage.store import AnsweredError, Change, ChangedMeanwhileError
+
+_OVER = tuple(field.name for field in fields(Usage))
+
+
+def write_change(disk: sqlite3.Connection, change: Change) -> None:
+    """Raises as `Store.apply` does."""
+    classifier = change.after or change.before
+    if classifier is None:
+        raise ValueError("a change needs a classifier before or after it")
+    if change.reply is not None:
+        write_reply(disk, change.reply)
+    if change.job is not None:
+        _check_claim(disk, change.job)
+        write_job(disk, change.job)
+    number = _write_classifier(disk, classifier, change)
+    _count(disk, classifier.tenant, change)
+    if change.after is None:
+        disk.execute("INSERT INTO graves (classifier) VALUES (?)", (number,))
+        _trash(disk, [f"{classifier.tenant}/{classifier.id}/"])
+        return
+    _write_classes(disk, number, change)
+    _write_shots(disk, number, change)
+    for head, data in change.put_heads:
+        disk.execute(
+            "INSERT OR REPLACE INTO heads (classifier, version, held, record, data) VALUES (?, ?, ?, ?, ?)",
+            (number, head.version, head.held, codec.HEAD.write(head), data),
+        )
+    disk.executemany(
+        "DELETE FROM heads WHERE classifier = ? AND version = ?",
+        [(number, version) for version in change.drop_heads],
+    )
+
+
+def write_reply(disk: sqlite3.Connection, reply: Reply) -> None:
+    """Raises AnsweredError where there is one that has not expired."""
+    there = read_reply(disk, reply.tenant, reply.key)
+    if there is not None:
+        raise AnsweredError(there)
+    disk.execute(
+        "INSERT OR REPLACE INTO replies (tenant, key, expires, record, body) VALUES (?, ?, ?, ?, ?)",
+        (reply.tenant, reply.key, stamp(reply.expires), codec.REPLY.write(reply), reply.body),
+    )
+
+
+def read_reply(disk: sqlite3.Connection, tenant: str, key: str) -> Reply | None:
+    """The answer that was given, unless it has expired."""
+    found = disk.execute(
+        "SELECT record, body FROM replies WHERE tenant = ? AND key = ? AND expires > ?",
+        (tenant, key, stamp(datetime.now(UTC))),
+    ).fetchone()
+    return None if found is None else codec.REPLY.read(*found)
+
+
+def stamp(moment: datetime) -> str:
+    """Text that sorts by time."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def write_job(disk: sqlite3.Connection, job: JobRecord) -> None:
+    """New, or in place of what is there."""
+    lease = "" if job.lease_until is None else stamp(job.lease_until)
+    disk.execute(
+        "INSERT OR REPLACE INTO jobs (tenant, id, waiting, lease_until, token, record)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (job.tenant, job.id, not job.over, lease, job.token, codec.JOB.write(job)),
+    )
+
+
+def _check_claim(disk: sqlite3.Connection, job: JobRecord) -> None:
+    if not holds_claim(disk, job):
+        raise StaleError(f"job {job.id} has another worker by now, or is over")
+
+
+def holds_claim(disk: sqlite3.Connection, job: JobRecord) -> bool:
+    """Whether the job is still its claimer's."""
+    found = disk.execute(
+        "SELECT token FROM jobs WHERE tenant = ? AND id = ? AND waiting", (job.tenant, job.id)
+    ).fetchone()
+    return found is not None and found[0] == job.token and job.token is not None
+
+
+def _write_classifier(disk: sqlite3.Connection, classifier: ClassifierRecord, change: Change) -> int:
+    """Its number, once its row is as the change wants it."""
+    found = disk.execute(
+        "SELECT pk, revision FROM classifiers WHERE tenant = ? AND id = ?", (classifier.tenant, classifier.id)
+    ).fetchone()
+    if (None if found is None else found[1]) != (None if change.before is None else change.before.revision):
+        raise ChangedMeanwhileError(f"classifier {classifier.id} was changed meanwhile; try again")
+    if change.after is None:
+        disk.execute("DELETE FROM classifiers WHERE pk = ?", (found[0],))
+        return int(found[0])
+    data = codec.CLASSIFIER.write(change.after)
+    if found is None:
+        made = disk.execute(
+            "INSERT INTO classifiers (tenant, id, revision, record) VALUES (?, ?, ?, ?)",
+            (classifier.tenant, classifier.id, change.after.revision, data),
+        )
+        return int(made.lastrowid or 0)
+    disk.execute(
+        "UPDATE classifiers SET revision = ?, record = ? WHERE pk = ?",
+        (change.after.revision, data, found[0]),
+    )
+    return int(found[0])
+
+
+def _count(disk: sqlite3.Connection, tenant: str, change: Change) -> None:
+    before, after = _held(change.before), _held(change.after)
+    grown = {name: getattr(after, name) - getattr(before, name) for name in _OVER}
+    if not any(grown.values()):
+        return
+    now = read_usage(disk, tenant)
+    held = {name: getattr(now, name) + grown[name] for name in _OVER}
+    for name in _OVER:
+        most = None if change.limits is None else getattr(change.limits, name)
+        if most is not None and grown[name] > 0 and held[name] > most:
+            raise QuotaError(
+                f"this would make {held[name]:,} {name.replace('_', ' ')}, and {most:,} are allowed; "
+                "delete some, or ask for more"
+            )
+    disk.execute(
+        "INSERT OR REPLACE INTO usage (tenant, classifiers, classes, shots, image_bytes)"
+        " VALUES (?, ?, ?, ?, ?)",
+        (tenant, *held.values()),
+    )
+
+
+def read_usage(disk: sqlite3.Connection, tenant: str) -> Usage:
+    """What a tenant holds."""
+    found = disk.execute(
+        f"SELECT {', '.join(_OVER)} FROM usage WHERE tenant = ?",
+        (tenant,),
+    ).fetchone()
+    return Usage() if found is None else Usage(**dict(zip(_OVER, found, strict=True)))
+
+
+def _held(classifier: ClassifierRecord | None) -> Usage:
+    if classifier is None:
+        return Usage()
+    return Usage(
+        classifiers=1,
+        classes=classifier.class_count,
+        shots=classifier.shot_count,
+        image_bytes=classifier.image_bytes,
+    )
+
+
+def _write_classes(disk: sqlite3.Connection, number: int, change: Change) -> None:
+    for key in change.drop_classes:
+        gone = disk.execute(
+            "SELECT blob FROM shots WHERE classifier = ? AND class_key = ? AND blob IS NOT NULL",
+            (number, key),
+        )
+        _trash(disk, [blob for (blob,) in gone])
+        disk.execute("DELETE FROM shots WHERE classifier = ? AND class_key = ?", (number, key))
+        disk.execute("DELETE FROM classes WHERE classifier = ? AND key = ?", (number, key))
+    # Deleted first: two classes may swap their names in one change.
+    disk.executemany(
+        "DELETE FROM classes WHERE classifier = ? AND key = ?",
+        [(number, record.key) for record in change.put_classes],
+    )
+    disk.executemany(
+        "INSERT INTO classes (classifier, key, name, record) VALUES (?, ?, ?, ?)",
+        [(number, record.key, record.name, codec.CLASS.write(record)) for record in change.put_classes],
+    )
+
+
+def _write_shots(disk: sqlite3.Connection, number: int, change: Change) -> None:
+    for shot_id in change.drop_shots:
+        gone = disk.execute("SELECT blob FROM shots WHERE classifier = ? AND id = ?", (number, shot_id))
+        _trash(disk, [blob for (blob,) in gone if blob is not None])
+        disk.execute("DELETE FROM shots WHERE classifier = ? AND id = ?", (number, shot_id))
+    disk.executemany(
+        "INSERT INTO shots (classifier, id, class_key, blob, record, rows) VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (number, shot.id, shot.class_key, shot.blob, codec.SHOT.write(shot), shot.rows)
+            for shot in change.put_shots
+        ],
+    )
+    disk.executemany(
+        "UPDATE shots SET class_key = ? WHERE classifier = ? AND id = ?",
+        [(key, number, shot_id) for shot_id, key in change.label_shots.items()],
+    )
+
+
+def _trash(disk: sqlite3.Connection, names: Sequence[str]) -> None:
+    disk.executemany("INSERT INTO trash (name) VALUES (?)", [(name,) for name in names])
