@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from io import BytesIO
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -140,8 +140,23 @@ def digest(source: ImageSource, *, limits: Limits = Limits()) -> str:
         raise ImageError(f"picture ({describe(source)}) {exc}") from None
 
 
+def measure(data: bytes, *, limits: Limits = Limits()) -> tuple[int, int]:
+    """Width and height of an encoded picture the right way up; no pixel is decoded. Raises as `decode`."""
+    try:
+        picture = containers.read(read(data, limits.max_bytes))
+        if picture.format == "HEIC":
+            size: tuple[int, int] = _guarded("HEIC", lambda: _open_heif(picture.data, limits).size)
+            return size
+        limits.check_size(picture.width, picture.height)
+    except ImageError as exc:
+        raise ImageError(f"picture ({describe(data)}) {exc}") from None
+    turned = picture.orientation >= _FIRST_SIDEWAYS
+    return (picture.height, picture.width) if turned else (picture.width, picture.height)
+
+
 # ---- bytes to pixels
 
+_FIRST_SIDEWAYS = 5  # of the EXIF orientations, those that swap width and height
 _OPENERS: dict[str, Callable[[BytesIO], Image.Image]] = {
     # The readers themselves, not Image.open: no other format, no warning about sizes that Limits allow.
     "JPEG": JpegImageFile,
@@ -192,6 +207,11 @@ def _guarded(format_name: str, work: Callable[[], T]) -> T:
 
 
 def _open_heic(data: bytes, limits: Limits) -> Image.Image:
+    image: Image.Image = _open_heif(data, limits).to_pillow()  # turned: HEIF keeps its rotation outside EXIF
+    return image
+
+
+def _open_heif(data: bytes, limits: Limits) -> Any:  # Any: pi_heif has no types
     try:
         import pi_heif
     except ModuleNotFoundError as exc:
@@ -202,8 +222,7 @@ def _open_heic(data: bytes, limits: Limits) -> Image.Image:
         ) from None
     file = pi_heif.open_heif(data)
     limits.check_size(*file.size)
-    image: Image.Image = file.to_pillow()  # already turned: HEIF keeps its rotation outside EXIF
-    return image
+    return file
 
 
 def _pil_content(image: Image.Image) -> bytes:

@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     decode_threads: PositiveInt | None = Field(
         default=None, description="threads that decode pictures; unset: one per core, at most 8"
     )
+    embeddings_cache_bytes: ByteSize = Field(
+        default=ByteSize(128 * 2**20), description="memory for embeddings of pictures and words seen before"
+    )
     heads_cache_bytes: ByteSize = Field(
         default=ByteSize(512 * 2**20), description="memory for heads that are ready to answer"
     )

@@ -3,8 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from handful.background import Background
 from handful.images import ImageSource
+from handful.pixels import Pixels
 from handful.rows import Rows
 
 Progress = Callable[[int], None]  # told the number of pictures done so far
@@ -40,4 +44,22 @@ class Encoder(Protocol):
 
     def encode_texts(self, texts: Sequence[str]) -> Rows:
         """(M, D) unit rows in the space of the pictures. Raises EncoderError for an empty text."""
+        ...
+
+
+@runtime_checkable
+class PreparingEncoder(Encoder, Protocol):
+    """An encoder whose work on pictures comes in two steps, for those who decode and batch by themselves."""
+
+    @property
+    def at_least(self) -> int:
+        """What `images.decode` is to be told: a picture's shorter side, in pixels, that is looked at."""
+        ...
+
+    def prepare(self, pixels: Pixels) -> Pixels:
+        """(S, S, 3) what the image tower looks at, of a decoded picture (H, W, 3)."""
+        ...
+
+    def encode_prepared(self, prepared: NDArray[np.uint8]) -> Rows:
+        """(N, D) unit rows of (N, S, S, 3)."""
         ...

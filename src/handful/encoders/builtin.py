@@ -74,6 +74,20 @@ class BuiltinEncoder:
         """Of 1,000 ImageNet pictures, one per class; the pictures themselves are not shipped."""
         return Background.from_bytes(self._shipped.read("background.safetensors"))
 
+    @property
+    def at_least(self) -> int:
+        """What `images.decode` is told: the shorter side, in pixels, that is looked at."""
+        return int(_SPARE * self._image["short_side"])
+
+    def prepare(self, pixels: Pixels) -> Pixels:
+        """(260, 260, 3) of pixels (H, W, 3)."""
+        return centre_crop(pixels, short_side=self._image["short_side"], side=self._image["side"])
+
+    def encode_prepared(self, prepared: NDArray[np.uint8]) -> Rows:
+        """(N, 512) unit rows of (N, 260, 260, 3), as one batch."""
+        rows: Rows = self._image_tower().run(["embedding"], {"pixels": prepared})[0]
+        return rows
+
     def encode_images(self, images: Iterable[ImageSource], *, progress: Progress | None = None) -> Rows:
         """(N, 512) unit rows. The next pictures are decoded while these are encoded."""
         rows = [np.empty((0, self.dimension), dtype=np.float32)]
@@ -84,7 +98,7 @@ class BuiltinEncoder:
             coming = ahead.submit(_stack, squares, batch)
             while len(pixels := coming.result()):
                 coming = ahead.submit(_stack, squares, batch)
-                rows.append(self._image_tower().run(["embedding"], {"pixels": pixels})[0])
+                rows.append(self.encode_prepared(pixels))
                 done += len(pixels)
                 if progress is not None:
                     progress(done)
@@ -99,9 +113,8 @@ class BuiltinEncoder:
         return np.concatenate(rows)
 
     def _squares(self, images: Iterable[ImageSource]) -> Iterator[Pixels]:
-        short_side, side = self._image["short_side"], self._image["side"]
-        for picture in decode_many(images, limits=self._limits, at_least=_SPARE * short_side):
-            yield centre_crop(picture, short_side=short_side, side=side)
+        for picture in decode_many(images, limits=self._limits, at_least=self.at_least):
+            yield self.prepare(picture)
 
     def _open_image_tower(self) -> "InferenceSession":
         return open_session(self._shipped.read("image.onnx"), self._options, name="the image tower")

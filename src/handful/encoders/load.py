@@ -1,5 +1,6 @@
 """From a name to an encoder that runs."""
 
+from pathlib import Path
 from threading import Lock
 
 from handful.encoders.base import Encoder
@@ -12,7 +13,9 @@ from handful.errors import EncoderError
 from handful.images import Limits
 from handful.settings import Settings
 
-_LOADED: dict[tuple[str, Settings, bool], Encoder] = {}
+_Wanted = tuple[str, SessionOptions, Limits]
+_LOADED: dict[_Wanted, Encoder] = {}
+_CACHED: dict[tuple[_Wanted, Path, int], Encoder] = {}
 _LOCK = Lock()
 
 
@@ -41,13 +44,18 @@ def load_encoder(
 
 
 def _loaded(name: str, settings: Settings, cached: bool) -> Encoder:
+    options, limits = _options(settings), _limits(settings)
+    wanted = (name, options, limits)
+    kept = (wanted, settings.cache_dir, int(settings.cache_bytes))
     with _LOCK:
-        if (name, settings, False) not in _LOADED:
-            bare = BuiltinEncoder(options=_options(settings), limits=_limits(settings))
+        if wanted not in _LOADED:
+            _LOADED[wanted] = BuiltinEncoder(options=options, limits=limits)
+        if not cached:
+            return _LOADED[wanted]
+        if kept not in _CACHED:
             store = RowStore(settings.cache_dir, max_bytes=settings.cache_bytes)
-            _LOADED[name, settings, False] = bare
-            _LOADED[name, settings, True] = CachedEncoder(bare, store, limits=_limits(settings))
-        return _LOADED[name, settings, cached]
+            _CACHED[kept] = CachedEncoder(_LOADED[wanted], store, limits=limits)
+        return _CACHED[kept]
 
 
 def _options(settings: Settings) -> SessionOptions:
