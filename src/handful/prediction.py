@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 from handful.adapters.head import Head
 from handful.errors import SupportError
 from handful.labels import Label
-from handful.rows import Rows
+from handful.rows import FloatArray, IntArray, Rows
 
 _NEIGHBOURS = 5  # shots that explain an answer, unless told how many
+_FEW = 8  # a sort costs less than picking out more than one in so many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,26 +101,39 @@ def predictions(
     """
     if top_k < 1:
         raise SupportError(f"top_k is {top_k}; ask for at least one class")
-    scores, probabilities, known = head.scores(Q), head.probabilities(Q), head.known(Q)
-    sets = None if coverage is None else head.conformal_set(Q, coverage)
+    said = head.judged(Q)
+    sets = None if coverage is None else head.conformal.sets(said.probabilities, coverage)
     queries = np.atleast_2d(np.asarray(Q, np.float32))
     answers = []
-    for at, places in enumerate(np.argsort(-scores, axis=1, kind="stable")[:, :top_k].tolist()):
+    for at, places in enumerate(_best(said.scores, top_k).tolist()):
+        shares = said.probabilities[at, places].tolist()
         ranked = tuple(
-            ClassProbability(label=names[i], probability=float(probabilities[at, i])) for i in places
+            ClassProbability(label=names[i], probability=share)
+            for i, share in zip(places, shares, strict=True)
         )
         answers.append(
             Prediction(
                 label=ranked[0].label,
                 probability=ranked[0].probability,
-                known=float(known[at]),
-                unknown=bool(known[at] < unknown_threshold),
+                known=float(said.known[at]),
+                unknown=bool(said.known[at] < unknown_threshold),
                 classes=ranked,
                 neighbours=_near(head, queries[at], names, sources, explain) if explain else None,
                 set=None if sets is None else tuple(names[i] for i in np.flatnonzero(sets[at]).tolist()),
             )
         )
     return answers
+
+
+def _best(scores: FloatArray, k: int) -> IntArray:
+    """(B, k) places of the highest scores, best first, of equal ones the first."""
+    if k == 1:
+        return np.asarray(scores.argmax(axis=1)[:, None])
+    if k < scores.shape[1] // _FEW:
+        some = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
+        order = np.argsort(-np.take_along_axis(scores, some, axis=1), axis=1, kind="stable")
+        return np.asarray(np.take_along_axis(some, order, axis=1))
+    return np.argsort(-scores, axis=1, kind="stable")[:, :k]
 
 
 def _near(

@@ -1,7 +1,7 @@
 """Heads: all that turns embeddings into answers, as one immutable value."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -17,7 +17,7 @@ from handful.adapters.scorer import Fitted, Scorer, Settings
 from handful.adapters.support import ShotId, Support
 from handful.background import Background
 from handful.errors import HeadError, SupportError
-from handful.rows import FloatArray, Rows, as_rows
+from handful.rows import FloatArray, IntArray, Rows, as_rows
 from handful.tensors import Arrays, pack, unpack
 
 _FORMAT_VERSION = 1
@@ -30,6 +30,15 @@ class Neighbour:
     shot_id: str
     label: int
     share: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """All that a head says of rows Q (B, D).    scores, probabilities : (B, C).    known : (B,)."""
+
+    scores: FloatArray
+    probabilities: FloatArray
+    known: FloatArray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,6 +84,13 @@ class Head:
         rows = self._rows(Q)
         return self.known_test.p_values(self.scorer.typicality(rows, self.scorer.scores(rows)))
 
+    def judged(self, Q: ArrayLike) -> Judged:
+        """Scores, probabilities and `known` of rows Q (B, D), scored once."""
+        rows = self._rows(Q)
+        scores = self.scorer.scores(rows)
+        known = self.known_test.p_values(self.scorer.typicality(rows, scores))
+        return Judged(scores, softmax(self.sharpness * scores), known)
+
     def conformal_set(self, Q: ArrayLike, coverage: float = 0.9) -> NDArray[np.bool_]:
         """(B, C) classes that together hold the truth with the given coverage, on average over supports.
 
@@ -93,15 +109,36 @@ class Head:
             raise SupportError(f"explain takes one row, got {len(query)}")
         if k < 1:
             raise SupportError(f"k is {k}; ask for at least one shot")
+        return self._neighbours(query, support.X, support.y, support.ids, k)
+
+    def explain_by(
+        self, q: ArrayLike, X: Rows, y: IntArray, ids: Sequence[str], k: int = 5
+    ) -> list[Neighbour]:
+        """As `explain`, of a compact head; X (N, D), y (N,), ids (N,): what it was made of, in order."""
+        return self._neighbours(self._rows(q), X, y, ids, k)
+
+    def explain_by_cosine(
+        self, q: ArrayLike, X: Rows, y: IntArray, ids: Sequence[str], k: int = 5
+    ) -> list[Neighbour]:
+        """As `explain_by`, with rows that need not be what the head was made of: by cosine to them."""
+        query = self._rows(q)
+        return self._best(query, y, ids, k, lambda own: np.maximum(X[own] @ query[0], 0).astype(np.float64))
+
+    def _neighbours(self, query: Rows, X: Rows, y: IntArray, ids: Sequence[str], k: int) -> list[Neighbour]:
+        return self._best(query, y, ids, k, lambda own: self.scorer.affinity(query, X, own))
+
+    def _best(
+        self, query: Rows, y: IntArray, ids: Sequence[str], k: int, affinity: Callable[[IntArray], FloatArray]
+    ) -> list[Neighbour]:
         answer = int(self.scorer.scores(query).argmax())
-        own = np.flatnonzero(support.y == answer)
-        say = self.scorer.affinity(query, support.X, own)
+        own = np.flatnonzero(y == answer)
+        say = affinity(own)
         total = say.sum()
         shares: dict[str, float] = {}
         for row, part in zip(
-            own, say / total if total > 0 else np.full(len(own), 1 / max(len(own), 1)), strict=True
+            own.tolist(), say / total if total > 0 else np.full(len(own), 1 / max(len(own), 1)), strict=True
         ):
-            shares[support.ids[row]] = shares.get(support.ids[row], 0.0) + float(part)
+            shares[ids[row]] = shares.get(ids[row], 0.0) + float(part)
         best = sorted(shares.items(), key=lambda item: -item[1])[:k]
         return [Neighbour(shot_id, answer, share) for shot_id, share in best]
 

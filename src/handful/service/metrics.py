@@ -28,6 +28,7 @@ HEADS_CACHED_BYTES = Gauge(
     "handful_heads_cached_bytes", "Memory of heads that are ready to answer", multiprocess_mode="livesum"
 )
 HEADS_MADE = Counter("handful_heads_made", "Heads that were compiled")
+HEADS_LOST = Counter("handful_heads_lost", "Compiled heads that could not be kept in the store")
 HEAD_SECONDS = Histogram("handful_head_seconds", "Time to compile a head", buckets=_SECONDS)
 JOBS = Counter("handful_jobs", "Jobs that came to their end", ["kind", "status"])
 JOB_SECONDS = Histogram("handful_job_seconds", "Time of a job", ["kind"], buckets=_LONG)

@@ -89,7 +89,7 @@ class ShotRecord:
     group : shots of a group are left out together.    source_id, metadata : the sender's, given back.
     sha256 : of the bytes as sent.    width, height : pixels after EXIF rotation, 0 for an embedding.
     blob : name of the kept picture among the blobs, or None.    blob_bytes : its size.
-    rows : (V, D) little-endian float16, a row for each view; empty in lists.
+    rows : D in two bytes, then (V, D) of float16, all little-endian, a row for each view; empty in lists.
     """
 
     id: str

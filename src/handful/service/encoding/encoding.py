@@ -190,29 +190,20 @@ class Encoding:
     async def texts(self, tenant: str, encoder: Encoder, texts: Sequence[str]) -> Rows:
         """(M, D) of prompts. Raises EncoderError for an empty one."""
         seen_by = encoder.fingerprint
-        missing = self._memory.missing("text", tenant, seen_by, texts)
-        fresh: dict[str, Rows] = {}
+        found = {
+            text: row
+            for text in dict.fromkeys(texts)
+            if (row := self._memory.get("text", tenant, seen_by, text)) is not None
+        }
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
         if missing:
             loop = asyncio.get_running_loop()
             made = await loop.run_in_executor(self._words, encoder.encode_texts, missing)
             metrics.EMBEDDINGS_MADE.labels("text").inc(len(missing))
-            fresh = dict(zip(missing, made, strict=True))
-            for text, row in fresh.items():
+            for text, row in zip(missing, made, strict=True):
+                found[text] = row
                 self._memory.put("text", tenant, seen_by, text, row)
-        rows = []
-        for text in texts:
-            row: Rows | None = fresh.get(text)
-            if row is None:
-                row = self._memory.get("text", tenant, seen_by, text)
-            if row is None:  # pushed out by those made just now: too little memory for so many
-                row = await self._one_text(encoder, text)
-            rows.append(row)
-        return np.stack(rows) if rows else _no_rows(encoder)
-
-    async def _one_text(self, encoder: Encoder, text: str) -> Rows:
-        made = await asyncio.get_running_loop().run_in_executor(self._words, encoder.encode_texts, [text])
-        row: Rows = made[0]
-        return row
+        return np.stack([found[text] for text in texts]) if texts else _no_rows(encoder)
 
     # ---- a picture's way
 

@@ -1,6 +1,6 @@
 """Embeddings seen before, by tenant: nobody learns from the time an answer takes what others have sent."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 
 from cachetools import LRUCache
 
@@ -27,11 +27,3 @@ class Memory:
         """What does not fit at all is not kept."""
         if X.nbytes + _OVERHEAD <= self._rows.maxsize:
             self._rows[kind, tenant, fingerprint, content] = X
-
-    def missing(self, kind: str, tenant: str, fingerprint: str, contents: Sequence[str]) -> list[str]:
-        """Those that are not known, each once."""
-        return [
-            content
-            for content in dict.fromkeys(contents)
-            if (kind, tenant, fingerprint, content) not in self._rows
-        ]

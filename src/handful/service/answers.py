@@ -1,0 +1,257 @@
+"""Use cases that answer: what is on a picture, and which pictures to label next."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from handful.adapters.head import fit_head
+from handful.encoders import Encoder
+from handful.errors import ConflictError, EmbeddingError, EncoderError, RequestError, SupportError
+from handful.prediction import NearShot, Prediction, predictions
+from handful.prompts import class_prompts
+from handful.rows import Rows, as_rows
+from handful.service import metrics
+from handful.service.changes import not_found
+from handful.service.encoding import Encoding, Timings
+from handful.service.heads import Heads, ReadyHead, SupportRows
+from handful.service.names import checked_name
+from handful.service.suggest import Suggestion, suggestions
+from handful.settings import Settings
+from handful.storage.records import ClassifierRecord
+from handful.storage.store import Store
+
+MOST_CLASSES = 1000  # in an answer
+NEIGHBOURS = 5
+_MOST_NEIGHBOURS = 100
+_MOST_LABELS = 10_000  # of a zero-shot request
+_SMALL = 2_000_000  # numbers to multiply; fewer take less time than handing them to a thread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Pictures, or rows (B, D).    pointers : to each picture in the request, for errors."""
+
+    images: Sequence[bytes] = ()
+    pointers: Sequence[str] = ()
+    rows: ArrayLike | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is said of each picture, and by what.    version : of the head, 0 for words alone."""
+
+    predictions: list[Prediction]
+    version: int
+    encoder: str
+    timings: Timings = field(default_factory=Timings)
+
+
+class Answers:
+    """Classify, by a classifier or by words alone; suggest; embed."""
+
+    def __init__(self, store: Store, encoding: Encoding, heads: Heads, settings: Settings) -> None:
+        self._store = store
+        self._encoding = encoding
+        self._heads = heads
+        self._settings = settings
+
+    async def classify(
+        self,
+        tenant: str,
+        id: str,
+        asked: Asked,
+        *,
+        top_k: int = 5,
+        coverage: float | None = None,
+        explain: int = 0,
+    ) -> Answer:
+        """explain : how many shots to name that speak for an answer.
+
+        Raises NotFoundError; RequestError; BusyError; ConflictError where there is nothing to answer by, or
+        the shots are too few for the coverage.
+        """
+        started = time.perf_counter()
+        _check_options(top_k, coverage, explain)
+        record = await self._store.classifier(tenant, id)
+        if record is None:
+            raise not_found(id)
+        encoder = self._heads.encoder_of(record)
+        timings = Timings()
+        ready = await self._heads.ready(record)
+        Q = await self._rows(tenant, encoder, asked, timings)
+        support = await self._heads.support(record) if explain else None
+        scoring = time.perf_counter()
+        if len(Q) * len(ready.names) * encoder.dimension <= _SMALL and not explain:
+            said = _said(ready, record, Q, top_k, coverage, None, explain)
+        else:
+            said = await asyncio.to_thread(_said, ready, record, Q, top_k, coverage, support, explain)
+        done = time.perf_counter()
+        timings.score = done - scoring
+        metrics.SCORE_SECONDS.observe(timings.score)
+        metrics.CLASSIFY_SECONDS.observe(done - started)
+        return Answer(predictions=said, version=ready.version, encoder=record.encoder, timings=timings)
+
+    async def zero_shot(
+        self,
+        tenant: str,
+        labels: Sequence[str],
+        asked: Asked,
+        *,
+        templates: str | Sequence[str] = "photo",
+        encoder: str | None = None,
+        top_k: int = 5,
+    ) -> Answer:
+        """Classify by words alone; nothing is kept. Raises RequestError, BusyError."""
+        _check_options(top_k, None, 0)
+        names = [
+            checked_name(label, what="label", pointer=f"/labels/{at}") for at, label in enumerate(labels)
+        ]
+        if not names or len(names) > _MOST_LABELS or len(set(names)) < len(names):
+            raise RequestError(
+                f"there are {len(names)} labels, {len(set(names))} of them different; give 1 to "
+                f"{_MOST_LABELS}, each once",
+                pointer="/labels",
+            )
+        seeing = self._encoding.encoder(encoder)
+        timings = Timings()
+        try:
+            prompts = class_prompts(names, templates=templates)
+            flat = list(dict.fromkeys(prompt for own in prompts for prompt in own))
+            known = dict(zip(flat, await self._encoding.texts(tenant, seeing, flat), strict=True))
+        except (SupportError, EncoderError) as exc:
+            raise RequestError(str(exc), pointer="/labels") from exc
+        text = np.stack([np.mean([known[prompt] for prompt in own], axis=0) for own in prompts])
+        Q = await self._rows(tenant, seeing, asked, timings)
+        scoring = time.perf_counter()
+
+        def say() -> list[Prediction]:
+            head = fit_head(
+                "zero-shot",
+                np.zeros((0, seeing.dimension)),
+                np.zeros(0, int),
+                class_count=len(names),
+                text=text,
+                background=seeing.background,
+            )
+            return predictions(
+                head, Q, names, {}, top_k=top_k, coverage=None, explain=False, unknown_threshold=0.05
+            )
+
+        said = await asyncio.to_thread(say)
+        timings.score = time.perf_counter() - scoring
+        return Answer(predictions=said, version=0, encoder=seeing.name, timings=timings)
+
+    async def suggest(self, tenant: str, id: str, asked: Asked) -> list[Suggestion]:
+        """Which pictures to label next, best first. Raises NotFoundError, RequestError, BusyError."""
+        record = await self._store.classifier(tenant, id)
+        if record is None:
+            raise not_found(id)
+        encoder = self._heads.encoder_of(record)
+        Q = await self._rows(tenant, encoder, asked, Timings())
+        support = await self._heads.support(record)
+        try:
+            ready = await self._heads.ready(record)
+        except ConflictError:  # nothing is known yet: the pictures themselves decide
+            return await asyncio.to_thread(suggestions, Q, support.X, None, 0.0)
+        shots = record.shot_count / max(record.class_count, 1)
+        judged = await asyncio.to_thread(ready.head.judged, Q)
+        return await asyncio.to_thread(suggestions, Q, support.X, judged.probabilities, shots)
+
+    async def embed_images(
+        self, tenant: str, encoder: str | None, images: Sequence[bytes], pointers: Sequence[str]
+    ) -> Rows:
+        """(N, D). Raises RequestError, BusyError."""
+        return await self._encoding.rows(tenant, self._encoding.encoder(encoder), images, pointers=pointers)
+
+    async def embed_texts(self, tenant: str, encoder: str | None, texts: Sequence[str]) -> Rows:
+        """(M, D). Raises RequestError."""
+        try:
+            return await self._encoding.texts(tenant, self._encoding.encoder(encoder), texts)
+        except EncoderError as exc:
+            raise RequestError(str(exc), pointer="/input") from exc
+
+    async def _rows(self, tenant: str, encoder: Encoder, asked: Asked, timings: Timings) -> Rows:
+        if asked.rows is None:
+            if not asked.images:
+                raise RequestError("there is nothing to look at; give at least one picture or embedding")
+            return await self._encoding.rows(
+                tenant, encoder, asked.images, pointers=asked.pointers, timings=timings
+            )
+        try:
+            Q = as_rows(asked.rows, name="embeddings", dimension=encoder.dimension)
+        except EmbeddingError as exc:
+            raise RequestError(str(exc), pointer="/embeddings") from exc
+        if not len(Q):
+            raise RequestError("there is nothing to look at; give at least one picture or embedding")
+        return Q
+
+
+def _check_options(top_k: int, coverage: float | None, explain: int) -> None:
+    if top_k < 1 or top_k > MOST_CLASSES:
+        raise RequestError(f"top_k is {top_k}; give 1 to {MOST_CLASSES}", pointer="/top_k")
+    if coverage is not None and not 0 < coverage < 1:
+        raise RequestError(
+            f"coverage is {coverage}; give a share between 0 and 1, such as 0.9", pointer="/coverage"
+        )
+    if not 0 <= explain <= _MOST_NEIGHBOURS:
+        raise RequestError(f"explain is {explain}; give 0 to {_MOST_NEIGHBOURS} shots", pointer="/explain")
+
+
+def _said(
+    ready: ReadyHead,
+    record: ClassifierRecord,
+    Q: Rows,
+    top_k: int,
+    coverage: float | None,
+    support: SupportRows | None,
+    explain: int,
+) -> list[Prediction]:
+    try:
+        said = predictions(
+            ready.head,
+            Q,
+            ready.names,
+            {},
+            top_k=top_k,
+            coverage=coverage,
+            explain=False,
+            unknown_threshold=record.unknown_threshold,
+        )
+    except SupportError as exc:
+        raise ConflictError(str(exc)) from exc
+    if support is None:
+        return said
+    return [
+        replace(one, neighbours=_neighbours(ready, record, support, q, explain))
+        for one, q in zip(said, Q, strict=True)
+    ]
+
+
+def _neighbours(
+    ready: ReadyHead, record: ClassifierRecord, support: SupportRows, q: Rows, count: int
+) -> tuple[NearShot, ...]:
+    """Shots that speak for the answer; by cosine where the head was made of others than those there now."""
+    places = {key: place for place, key in enumerate(ready.keys)}
+    y = np.array([places.get(int(key), -1) for key in support.keys], np.int64)
+    if ready.version == support.classifier.support_version or _fits(record, support):
+        found = ready.head.explain_by(q, support.X, y, support.ids, count)
+    else:
+        found = ready.head.explain_by_cosine(q, support.X, y, support.ids, count)
+    return tuple(
+        NearShot(
+            shot=near.shot_id,
+            label=ready.names[near.label],
+            share=near.share,
+            image=near.shot_id if near.shot_id in support.pictured else "",
+        )
+        for near in found
+    )
+
+
+def _fits(record: ClassifierRecord, support: SupportRows) -> bool:
+    """Whether a pinned head was made of just these shots."""
+    return record.pinned is not None and record.pinned.since == support.classifier.support_version

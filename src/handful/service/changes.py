@@ -1,0 +1,92 @@
+"""Read, decide, write: the way of every change to a classifier."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+from handful.errors import ConflictError, NotFoundError
+from handful.service.once import Once, check_once, rendered, same_request
+from handful.settings import Settings
+from handful.storage.records import ClassifierRecord, Usage
+from handful.storage.store import AnsweredError, Change, ChangedMeanwhileError, Store
+
+T = TypeVar("T")
+Decide = Callable[[ClassifierRecord], Awaitable[tuple[Change, T]]]
+
+_TRIES = 20  # against writers in other processes; in this one they take turns
+_PAUSE = 0.02  # seconds before another try, at random up to twice that
+
+
+class Changes:
+    """Applies changes. `decide` sees the classifier as it is, and is asked again should it have changed."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self.limits = Usage(
+            classifiers=settings.tenant_max_classifiers,
+            classes=settings.tenant_max_classes,
+            shots=settings.tenant_max_shots,
+            image_bytes=settings.tenant_max_image_bytes,
+        )
+
+    async def to(self, tenant: str, id: str, decide: Decide[T], once: Once | None = None) -> T:
+        """Decide and write until it holds; what was decided last.
+
+        Raises NotFoundError for a classifier that is not the tenant's, AnsweredError or RequestError as
+        `check_once` does, and what `decide` and `Store.apply` raise.
+        """
+        async with self._turn(tenant, id):
+            await check_once(self._store, once)
+            for _ in range(_TRIES):
+                record = await self._store.classifier(tenant, id)
+                if record is None:
+                    raise not_found(id)
+                change, result = await decide(record)
+                try:
+                    await self.write(replace(change, reply=rendered(once, result)), once)
+                except ChangedMeanwhileError:
+                    await asyncio.sleep(_PAUSE * 2 * random.random())
+                    continue
+                return result
+        raise ConflictError(f"classifier {id} is being changed by many at once; try again")
+
+    async def write(self, change: Change, once: Once | None = None) -> None:
+        """Write one change, within the tenant's limits."""
+        try:
+            await self._store.apply(replace(change, limits=self.limits))
+        except AnsweredError as exc:
+            if once is not None:
+                same_request(once, exc.reply)
+            raise
+
+    @asynccontextmanager
+    async def _turn(self, tenant: str, id: str) -> AsyncIterator[None]:
+        lock = self._locks.setdefault((tenant, id), asyncio.Lock())
+        async with lock:
+            yield
+
+
+def not_found(id: str) -> NotFoundError:
+    """The same for what is not there and for what is another's."""
+    return NotFoundError(f"there is no classifier {id!r}")
+
+
+def next_revision(record: ClassifierRecord, *, support: bool, **fields: Any) -> ClassifierRecord:
+    """The record after a write.    support : whether a closed-form head is another one afterwards.
+
+    fields : of the record, as they are from now on.    (Any: each has its own type.)
+    """
+    revision = record.revision + 1
+    return replace(
+        record,
+        revision=revision,
+        support_version=revision if support else record.support_version,
+        updated=datetime.now(UTC),
+        **fields,
+    )

@@ -1,0 +1,272 @@
+"""Heads that are ready to answer: compiled where they are behind, once, and kept in bounded memory."""
+
+import asyncio
+import time
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from cachetools import LRUCache
+
+from handful.adapters.head import Head, fit_head
+from handful.encoders import Encoder
+from handful.errors import ConflictError, HeadError, SupportError
+from handful.rows import IntArray, Rows, unit
+from handful.service import metrics
+from handful.service.changes import not_found
+from handful.service.encoding import Encoding
+from handful.service.words import class_prompts, text_rows
+from handful.settings import Settings
+from handful.storage.records import ClassifierRecord, ClassRecord, HeadRecord, ShotRecord, Support
+from handful.storage.store import Store
+
+KEPT = 5  # closed-form heads that stay, the newest
+TRAINED = ("tip-f", "clip-adapter")  # methods that need a job
+STAND_IN = "auto"  # answers until they are trained
+_IN_MEMORY = 5  # times its bytes in a file: the rows again, as float32
+_OVERHEAD = 2000  # bytes of objects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyHead:
+    """A compact head.    names, keys : (C,) of its classes.    version : of the head."""
+
+    head: Head
+    names: tuple[str, ...]
+    keys: tuple[int, ...]
+    version: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupportRows:
+    """What closed-form heads are made of, as arrays.
+
+    X : (N, D) a row per view.    keys : (N,) class of each row.    ids : (N,) shot of each row.
+    groups : (N,) name or None.    classes : by key.    pictured : ids of shots whose picture is kept.
+    """
+
+    classifier: ClassifierRecord
+    classes: tuple[ClassRecord, ...]
+    X: Rows
+    keys: IntArray
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    pictured: frozenset[str]
+
+    @property
+    def nbytes(self) -> int:
+        """About what it takes in memory."""
+        return self.X.nbytes + 300 * len(self.ids) + _OVERHEAD
+
+
+class Heads:
+    """The head of each classifier, by version."""
+
+    def __init__(self, store: Store, encoding: Encoding, settings: Settings) -> None:
+        self._store = store
+        self._encoding = encoding
+        self._memory: LRUCache[Hashable, ReadyHead | SupportRows] = LRUCache(
+            settings.heads_cache_bytes, getsizeof=lambda entry: entry.nbytes
+        )
+        self._making: dict[Hashable, asyncio.Task[ReadyHead]] = {}
+        self._keeping: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
+
+    async def ready(self, record: ClassifierRecord) -> ReadyHead:
+        """The head that answers for a classifier as it was just read.
+
+        Raises ConflictError where nothing can be answered yet, or its encoder is another by now.
+        """
+        key = (record.tenant, record.id, record.head_version)
+        found = self._memory.get(key)
+        if isinstance(found, ReadyHead):
+            return found
+        if key not in self._making:
+            task = asyncio.create_task(self._make(record))
+            self._making[key] = task
+            task.add_done_callback(lambda done: self._making.pop(key, None))
+        return await asyncio.shield(self._making[key])
+
+    async def support(self, record: ClassifierRecord) -> SupportRows:
+        """The support of a classifier, as of its support_version or newer. Raises NotFoundError."""
+        key = ("support", record.tenant, record.id, record.support_version)
+        found = self._memory.get(key)
+        if isinstance(found, SupportRows):
+            return found
+        support = await self._store.support(record.tenant, record.id)
+        if support is None:
+            raise not_found(record.id)
+        rows = await asyncio.to_thread(support_rows, support)
+        self._remember(("support", record.tenant, record.id, rows.classifier.support_version), rows)
+        return rows
+
+    async def settled(self, tenant: str, id: str) -> None:
+        """Return when the heads compiled so far are in the store."""
+        await asyncio.gather(*self._keeping.get((tenant, id), ()), return_exceptions=True)
+
+    async def close(self) -> None:
+        """Finish what is being kept."""
+        running = [*self._making.values(), *(task for some in self._keeping.values() for task in some)]
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def encoder_of(self, record: ClassifierRecord) -> Encoder:
+        """Raises ConflictError where the classifier was taught with other weights of that encoder."""
+        encoder = self._encoding.encoder(record.encoder)
+        if encoder.fingerprint != record.fingerprint:
+            raise ConflictError(
+                f"classifier {record.id} was taught with encoder {record.encoder!r} of fingerprint "
+                f"{record.fingerprint}, and this service has {encoder.fingerprint}; teach it again"
+            )
+        return encoder
+
+    async def _make(self, record: ClassifierRecord) -> ReadyHead:
+        encoder = self.encoder_of(record)
+        kept = await self._store.head(record.tenant, record.id, record.head_version)
+        if kept is not None:
+            ready = await asyncio.to_thread(_restored, *kept, encoder)
+        elif record.pinned is not None:
+            raise ConflictError(
+                f"head {record.pinned.version} of classifier {record.id} is gone; activate another"
+            )
+        else:
+            ready = await self._compiled(record, encoder)
+        self._remember((record.tenant, record.id, ready.version), ready)
+        return ready
+
+    async def _compiled(self, record: ClassifierRecord, encoder: Encoder) -> ReadyHead:
+        started = time.perf_counter()
+        rows = await self.support(record)
+        classifier = rows.classifier
+        method = STAND_IN if classifier.method in TRAINED else classifier.method
+        head, classes = await fitted(self._encoding, encoder, rows, method)
+        data = await asyncio.to_thread(lambda: head.compact().to_bytes())
+        kept = HeadRecord(
+            version=classifier.support_version,
+            support_version=classifier.support_version,
+            method=method,
+            trained=False,
+            held=False,
+            created=datetime.now(UTC),
+            classes=tuple((one.key, one.name) for one in classes),
+        )
+        metrics.HEADS_MADE.inc()
+        metrics.HEAD_SECONDS.observe(time.perf_counter() - started)
+        self._keep(classifier, kept, data)
+        # Restored, not the head at hand: every process answers with the same numbers.
+        return await asyncio.to_thread(_restored, kept, data, encoder)
+
+    def _keep(self, record: ClassifierRecord, kept: HeadRecord, data: bytes) -> None:
+        place = (record.tenant, record.id)
+        task = asyncio.create_task(self._store.keep_head(*place, kept, data, newest=KEPT))
+        running = self._keeping.setdefault(place, set())
+        running.add(task)
+
+        def forget(done: asyncio.Task[None]) -> None:
+            running.discard(done)
+            if not running:
+                self._keeping.pop(place, None)
+            if not done.cancelled() and done.exception() is not None:
+                metrics.HEADS_LOST.inc()  # it is compiled again when it is needed
+
+        task.add_done_callback(forget)
+
+    def _remember(self, key: Hashable, entry: ReadyHead | SupportRows) -> None:
+        if entry.nbytes <= self._memory.maxsize:
+            self._memory[key] = entry
+        metrics.HEADS_CACHED_BYTES.set(self._memory.currsize)
+
+
+async def fitted(
+    encoding: Encoding, encoder: Encoder, rows: SupportRows, method: str
+) -> tuple[Head, tuple[ClassRecord, ...]]:
+    """A head in closed form, and its classes: those with a shot or with words that count.
+
+    Raises ConflictError where there are none, or the method can make nothing of them.
+    """
+    classes, text = await usable(encoding, encoder, rows)
+    return await asyncio.to_thread(fit, rows, classes, text, method, encoder), classes
+
+
+async def usable(
+    encoding: Encoding, encoder: Encoder, rows: SupportRows
+) -> tuple[tuple[ClassRecord, ...], Rows | None]:
+    """Classes with a shot or with words that count, and their text prior. Raises ConflictError for none."""
+    record = rows.classifier
+    prompts = class_prompts(record, rows.classes) if rows.classes else []
+    there = [(one, own) for one, own in zip(rows.classes, prompts, strict=True) if one.shots or own]
+    if not there:
+        raise ConflictError(
+            f"classifier {record.id} has no class that it could answer with; add shots, or classes whose "
+            "names say something"
+        )
+    text = await text_rows(encoding, record.tenant, encoder, [own for _, own in there])
+    return tuple(one for one, _ in there), text
+
+
+def fit(
+    rows: SupportRows, classes: tuple[ClassRecord, ...], text: Rows | None, method: str, encoder: Encoder
+) -> Head:
+    """Raises ConflictError where the method can make nothing of them."""
+    y = np.searchsorted(np.array([one.key for one in classes]), rows.keys)
+    try:
+        return fit_head(
+            method,
+            rows.X,
+            y,
+            class_count=len(classes),
+            text=text,
+            groups=rows.groups if len(rows.groups) else None,
+            background=encoder.background,
+            shot_ids=rows.ids,
+        )
+    except SupportError as exc:
+        raise ConflictError(f"classifier {rows.classifier.id} cannot answer by {method!r}: {exc}") from exc
+
+
+def support_rows(support: Support) -> SupportRows:
+    """Arrays of what the store keeps."""
+    per_shot = [_rows_of(shot) for shot in support.shots]
+    counts = [len(X) for X in per_shot]
+    return SupportRows(
+        classifier=support.classifier,
+        classes=support.classes,
+        X=np.concatenate(per_shot) if per_shot else np.zeros((0, 0), np.float32),
+        keys=np.repeat(np.array([shot.class_key for shot in support.shots], np.int64), counts),
+        ids=_repeated((shot.id for shot in support.shots), counts),
+        groups=_repeated((_group(shot) for shot in support.shots), counts),
+        pictured=frozenset(shot.id for shot in support.shots if shot.blob is not None),
+    )
+
+
+def _rows_of(shot: ShotRecord) -> Rows:
+    width = int.from_bytes(shot.rows[:2], "little")
+    halves = np.frombuffer(shot.rows, "<f2", offset=2).reshape(-1, width)
+    return np.asarray(unit(halves.astype(np.float32)), np.float32)
+
+
+def packed_rows(X: Rows) -> bytes:
+    """(V, D) as a shot keeps them: D in two bytes, then halves, all little-endian."""
+    return int(X.shape[1]).to_bytes(2, "little") + X.astype("<f2").tobytes()
+
+
+def _group(shot: ShotRecord) -> str:
+    return f"picture {shot.sha256}" if shot.group is None else f"group {shot.group}"
+
+
+def _repeated(names: Iterable[str], counts: list[int]) -> tuple[str, ...]:
+    return tuple(name for name, count in zip(names, counts, strict=True) for _ in range(count))
+
+
+def _restored(kept: HeadRecord, data: bytes, encoder: Encoder) -> ReadyHead:
+    try:
+        head = Head.from_bytes(data, encoder.background)
+    except HeadError as exc:
+        raise ConflictError(f"head {kept.version} cannot be read: {exc}") from exc
+    return ReadyHead(
+        head=head,
+        names=tuple(name for _, name in kept.classes),
+        keys=tuple(key for key, _ in kept.classes),
+        version=kept.version,
+        nbytes=_IN_MEMORY * len(data) + _OVERHEAD,
+    )

@@ -1,0 +1,5 @@
+"""Jobs: work that outlives its request."""
+
+from handful.service.jobs.jobs import Jobs
+
+__all__ = ["Jobs"]

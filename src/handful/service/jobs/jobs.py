@@ -1,0 +1,229 @@
+"""Use cases about jobs, and the loop that works on them."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from handful.errors import HandfulError, NotFoundError, StaleError, StorageError
+from handful.service import metrics
+from handful.service.jobs.work import CancelledJobError, Kind, Work
+from handful.service.once import Once, check_once, rendered, same_request
+from handful.settings import Settings
+from handful.storage.ids import new_id
+from handful.storage.records import JobRecord, JobStatus
+from handful.storage.store import AnsweredError, Store
+
+_POLL = 1.0  # seconds between looks for jobs that other processes submitted or lost
+_WATCH = 0.2  # seconds between looks at a job that is followed
+_MOST_ATTEMPTS = 3
+_BEATS = 3  # heartbeats within a lease
+
+_log = structlog.get_logger("handful.jobs")
+
+
+class Jobs:
+    """Submit, show, follow and cancel jobs; and work on those that are due.
+
+    Which worker has a job, and how far it is, stands in the store alone.
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._kinds: dict[str, Kind] = {}
+        self._lease = timedelta(seconds=settings.job_lease_seconds)
+        self._submitted = asyncio.Event()
+        self._workers: list[asyncio.Task[None]] = []
+        self._running: set[Work] = set()
+        self._stopping = False
+
+    def start(self, kinds: Sequence[Kind]) -> None:
+        """Work on jobs of these kinds from now on."""
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._workers = [
+            asyncio.create_task(self._run(), name=f"handful-jobs-{number}")
+            for number in range(self._settings.job_threads)
+        ]
+
+    async def close(self) -> None:
+        """Stop. A job that is under way is given back, and goes on in another process, or after a restart."""
+        self._stopping = True
+        for work in self._running:
+            work.stopping = True
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    async def submit(
+        self,
+        tenant: str,
+        kind: str,
+        classifier: str | None,
+        request: Mapping[str, Any],
+        once: Once | None = None,
+        *,
+        id: str | None = None,
+    ) -> JobRecord:
+        """A new job, which starts as soon as a worker is free."""
+        await check_once(self._store, once)
+        now = datetime.now(UTC)
+        job = JobRecord(
+            tenant=tenant,
+            id=id or new_id(),
+            kind=kind,
+            classifier=classifier,
+            status="queued",
+            request=request,
+            created=now,
+            updated=now,
+        )
+        try:
+            await self._store.put_job(job, reply=rendered(once, job))
+        except AnsweredError as exc:
+            if once is not None:
+                same_request(once, exc.reply)
+            raise
+        self._submitted.set()
+        return job
+
+    async def get(self, tenant: str, id: str) -> JobRecord:
+        """Raises NotFoundError."""
+        job = await self._store.job(tenant, id)
+        if job is None:
+            raise NotFoundError(f"there is no job {id!r}")
+        return job
+
+    async def cancel(self, tenant: str, id: str) -> JobRecord:
+        """A queued job never starts; a running one stops soon. Raises NotFoundError."""
+        before = await self.get(tenant, id)
+        job = await self._store.cancel_job(tenant, id, datetime.now(UTC))
+        if job is None:
+            raise NotFoundError(f"there is no job {id!r}")
+        for work in self._running:
+            if work.job.id == id:
+                work.stopping = True
+        if before.status == "queued" and job.status == "cancelled" and job.kind in self._kinds:
+            metrics.JOBS.labels(job.kind, job.status).inc()
+            await self._kinds[job.kind].over(job)
+        return job
+
+    async def events(self, tenant: str, id: str) -> AsyncIterator[JobRecord]:
+        """The job as it is, each time it changes, up to its final state."""
+        seen: JobRecord | None = None
+        while True:
+            job = await self.get(tenant, id)
+            if seen is None or (job.status, job.progress, job.result) != (
+                seen.status,
+                seen.progress,
+                seen.result,
+            ):
+                yield job
+                seen = job
+            if job.over:
+                return
+            await asyncio.sleep(_WATCH)
+
+    # ---- working
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._submitted.clear()
+            try:
+                job = await self._claimed()
+            except StorageError as exc:
+                _log.warning("no job could be claimed", error=str(exc))
+                await asyncio.sleep(_POLL)
+                continue
+            if job is not None:
+                await self._work_on(job)
+                continue
+            try:
+                await asyncio.wait_for(self._submitted.wait(), timeout=_POLL)
+            except TimeoutError:
+                continue
+
+    async def _claimed(self) -> JobRecord | None:
+        now = datetime.now(UTC)
+        return await self._store.claim_job(
+            token=secrets.token_hex(16), now=now, lease_until=now + self._lease
+        )
+
+    async def _work_on(self, job: JobRecord) -> None:
+        work = Work(self._store, job)
+        self._running.add(work)
+        beat = asyncio.create_task(self._beat(work))
+        started = time.perf_counter()
+        try:
+            ended = await self._ended(work)
+        except asyncio.CancelledError:
+            await self._give_back(work)
+            raise
+        finally:
+            self._running.discard(work)
+            beat.cancel()
+            await asyncio.gather(beat, return_exceptions=True)
+        if ended is None:
+            return
+        try:
+            await work.write(ended)
+            await self._kinds[job.kind].over(ended)
+        except (StaleError, StorageError) as exc:
+            _log.warning("a job could not be ended", job=job.id, error=str(exc))
+            return
+        metrics.JOBS.labels(job.kind, ended.status).inc()
+        metrics.JOB_SECONDS.labels(job.kind).observe(time.perf_counter() - started)
+        _log.info("job ended", job=job.id, kind=job.kind, status=ended.status)
+
+    async def _ended(self, work: Work) -> JobRecord | None:
+        """The job in its final state; None where it is another's by now."""
+        job = work.job
+        kind = self._kinds.get(job.kind)
+        if kind is None:
+            return _failed(job, f"this build has no job of kind {job.kind!r}; upgrade it")
+        if job.cancelling:
+            return replace(job, status="cancelled", token=job.token)
+        if job.attempts > _MOST_ATTEMPTS:
+            return _failed(job, f"it was begun {_MOST_ATTEMPTS} times, and each time its worker died")
+        try:
+            result = await kind.run(work)
+        except StaleError:
+            return None
+        except CancelledJobError:
+            if self._stopping:
+                await self._give_back(work)
+                return None
+            return replace(work.job, status="cancelled")
+        except HandfulError as exc:
+            return _failed(work.job, str(exc), title=type(exc).__name__)
+        except Exception as exc:  # a fault of ours; the loop goes on with other jobs
+            _log.exception("a job failed", job=job.id, kind=job.kind)
+            return _failed(work.job, f"unexpected {type(exc).__name__}; the service's log has more")
+        return replace(work.job, status="succeeded", progress=1.0, result=result)
+
+    async def _give_back(self, work: Work) -> None:
+        """Let another worker claim the job at once, as if this attempt had not been."""
+        now = datetime.now(UTC)
+        job = replace(work.job, status="queued", lease_until=now, attempts=work.job.attempts - 1, updated=now)
+        await asyncio.shield(self._store.update_job(job))
+
+    async def _beat(self, work: Work) -> None:
+        while True:
+            await asyncio.sleep(self._lease.total_seconds() / _BEATS)
+            try:
+                await work.extend(datetime.now(UTC) + self._lease)
+            except StaleError:
+                return
+            except StorageError as exc:  # should it last, another takes over when the lease ends
+                _log.warning("a heartbeat failed", job=work.job.id, error=str(exc))
+
+
+def _failed(job: JobRecord, detail: str, title: str = "Job failed") -> JobRecord:
+    status: JobStatus = "failed"
+    problem = {"type": "/problems/job-failed", "title": title, "status": 422, "detail": detail}
+    return replace(job, status=status, error=problem)

@@ -1,0 +1,345 @@
+"""Use cases about shots: labelled pictures in, and what they have taught out again."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from io import BytesIO
+from typing import Any
+
+import orjson
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from handful.errors import EmbeddingError, NotFoundError, RequestError
+from handful.rows import Rows, as_rows
+from handful.service.changes import Changes, next_revision, not_found
+from handful.service.classes import NewClass, merged_classes
+from handful.service.encoding import Encoding, Timings
+from handful.service.heads import Heads, packed_rows
+from handful.service.names import checked_name
+from handful.service.once import Once, check_once
+from handful.service.pages import Page, behind, checked_limit, page
+from handful.storage.blobs import Blobs, digest_name
+from handful.storage.ids import new_ids
+from handful.storage.records import ClassifierRecord, ClassRecord, ShotRecord
+from handful.storage.store import Change, Store
+
+_MOST_METADATA = 1024  # bytes of JSON
+_LONGEST_NAME = 200  # characters of a group or a source_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewShot:
+    """A shot to add: a picture's bytes, or a row.    pointer : to it in the request, for errors."""
+
+    label: str
+    image: bytes | None = None
+    row: ArrayLike | None = None
+    group: str | None = None
+    source_id: str | None = None
+    metadata: Mapping[str, Any] | None = None  # Any: the sender's JSON
+    pointer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShotView:
+    """A shot with the name of its class."""
+
+    record: ShotRecord
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeenShot:
+    """A new shot, encoded."""
+
+    shot: NewShot
+    label: str
+    record: ShotRecord
+    kept: bytes | None
+
+
+class Shots:
+    """Add, show, relabel and delete shots."""
+
+    def __init__(
+        self, store: Store, blobs: Blobs, changes: Changes, encoding: Encoding, heads: Heads
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._changes = changes
+        self._encoding = encoding
+        self._heads = heads
+
+    async def add(
+        self,
+        tenant: str,
+        id: str,
+        new: Sequence[NewShot],
+        once: Once | None = None,
+        *,
+        ids: Sequence[str] | None = None,
+        timings: Timings | None = None,
+    ) -> tuple[ShotView, ...]:
+        """All of them, or none; a new label makes its class.
+
+        ids : of the shots, where they were decided before; those that are there already are left as they are.
+        Raises RequestError, NotFoundError, QuotaError, BusyError.
+        """
+        await check_once(self._store, once)
+        record = await self._store.classifier(tenant, id)
+        if record is None:
+            raise not_found(id)
+        if not new:
+            raise RequestError("there is no shot in this request; give at least one")
+        names = list(ids) if ids is not None else new_ids(len(new))
+        seen = await self.encoded(record, new, names, timings)
+        written: list[str] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                for one in seen:
+                    if one.record.blob is not None and one.kept is not None:
+                        written.append(one.record.blob)
+                        group.create_task(self._blobs.put(one.record.blob, one.kept))
+            return await self._changes.to(tenant, id, lambda now: self._added(now, seen), once)
+        except ExceptionGroup as exc:
+            await self._removed(written)
+            raise exc.exceptions[0] from exc
+        except BaseException:
+            await self._removed(written)
+            raise
+
+    async def _removed(self, blobs: Sequence[str]) -> None:
+        """Blobs of shots that were not added after all."""
+        for name in blobs:
+            await asyncio.shield(self._blobs.remove(name))
+
+    async def _added(
+        self, record: ClassifierRecord, seen: Sequence[SeenShot]
+    ) -> tuple[Change, tuple[ShotView, ...]]:
+        there = await self._store.shots_named(record.tenant, record.id, [one.record.id for one in seen])
+        fresh = [one for one in seen if one.record.id not in there]
+        labels = list(dict.fromkeys(one.label for one in seen))
+        known = await self._store.classes_named(record.tenant, record.id, labels)
+        made = merged_classes(
+            [NewClass(name=label) for label in labels if label not in known], {}, record.next_class
+        )
+        classes = {**known, **{one.name: one for one in made}}
+        for one in fresh:
+            before = classes[one.label]
+            classes[one.label] = replace(before, shots=before.shots + 1)
+        views = tuple(
+            ShotView(
+                record=there.get(one.record.id) or replace(one.record, class_key=classes[one.label].key),
+                label=one.label,
+            )
+            for one in seen
+        )
+        if not fresh:
+            return Change(before=record, after=record), views
+        after = next_revision(
+            record,
+            support=True,
+            next_class=record.next_class + len(made),
+            class_count=record.class_count + len(made),
+            shot_count=record.shot_count + len(fresh),
+            image_bytes=record.image_bytes + sum(one.record.blob_bytes for one in fresh),
+        )
+        added = [view.record for view in views if view.record.id not in there]
+        changed = [one for one in classes.values() if known.get(one.name) != one]
+        return Change(before=record, after=after, put_classes=changed, put_shots=added), views
+
+    async def list(
+        self, tenant: str, id: str, *, label: str | None = None, limit: int, cursor: str | None = None
+    ) -> Page[ShotView]:
+        """By arrival. Raises NotFoundError, also for a label that is no class."""
+        checked_limit(limit)
+        after = behind(cursor)
+        if await self._store.classifier(tenant, id) is None:
+            raise not_found(id)
+        key = None
+        if label is not None:
+            known = await self._store.classes_named(tenant, id, [label])
+            if label not in known:
+                raise NotFoundError(f"classifier {id} has no class {label!r}")
+            key = known[label].key
+        found = await self._store.shots(tenant, id, limit=limit + 1, after=after, class_key=key)
+        shots = page(found, limit, [shot.id for shot in found])
+        return Page(await self._views(tenant, id, shots.items), shots.next_cursor)
+
+    async def get(self, tenant: str, id: str, shot: str) -> ShotView:
+        """Raises NotFoundError."""
+        (view,) = await self._views(tenant, id, [await self._of_id(tenant, id, shot)])
+        return view
+
+    async def delete(self, tenant: str, id: str, shot: str, once: Once | None = None) -> None:
+        """Its class stays, with one shot less."""
+
+        async def decide(record: ClassifierRecord) -> tuple[Change, None]:
+            gone = await self._of_id(tenant, id, shot)
+            classes = await self._store.classes_keyed(tenant, id, [gone.class_key])
+            own = classes[gone.class_key]
+            after = next_revision(
+                record,
+                support=True,
+                shot_count=record.shot_count - 1,
+                image_bytes=record.image_bytes - gone.blob_bytes,
+            )
+            change = Change(
+                before=record,
+                after=after,
+                drop_shots=[shot],
+                put_classes=[replace(own, shots=own.shots - 1)],
+            )
+            return change, None
+
+        await self._changes.to(tenant, id, decide, once)
+
+    async def relabel(
+        self, tenant: str, id: str, shot: str, label: str, once: Once | None = None
+    ) -> ShotView:
+        """A new label makes its class."""
+        wanted = checked_name(label, what="class", pointer="/label")
+
+        async def decide(record: ClassifierRecord) -> tuple[Change, ShotView]:
+            moved = await self._of_id(tenant, id, shot)
+            known = await self._store.classes_named(tenant, id, [wanted])
+            fresh = merged_classes([NewClass(name=wanted)], {}, record.next_class)
+            to = known.get(wanted) or fresh[0]
+            view = ShotView(record=replace(moved, class_key=to.key), label=wanted)
+            if to.key == moved.class_key:
+                return Change(before=record, after=record), view
+            made = int(wanted not in known)
+            old = (await self._store.classes_keyed(tenant, id, [moved.class_key]))[moved.class_key]
+            after = next_revision(
+                record,
+                support=True,
+                next_class=record.next_class + made,
+                class_count=record.class_count + made,
+            )
+            change = Change(
+                before=record,
+                after=after,
+                put_classes=[replace(old, shots=old.shots - 1), replace(to, shots=to.shots + 1)],
+                label_shots={shot: to.key},
+            )
+            return change, view
+
+        return await self._changes.to(tenant, id, decide, once)
+
+    async def image(self, tenant: str, id: str, shot: str, size: int | None = None) -> bytes:
+        """The kept picture as JPEG, its longer side at most `size` pixels. Raises NotFoundError for none."""
+        found = await self._of_id(tenant, id, shot)
+        data = None if found.blob is None else await self._blobs.get(found.blob)
+        if data is None:
+            raise NotFoundError(f"of shot {shot} no picture is kept")
+        return data if size is None else await asyncio.to_thread(_shrunk, data, size)
+
+    async def encoded(
+        self,
+        record: ClassifierRecord,
+        new: Sequence[NewShot],
+        ids: Sequence[str],
+        timings: Timings | None = None,
+    ) -> tuple[SeenShot, ...]:
+        """Shots with their rows, not yet written anywhere. Raises RequestError, BusyError."""
+        encoder = self._heads.encoder_of(record)
+        for shot in new:
+            _check(shot)
+        pictured = [shot for shot in new if shot.image is not None]
+        pictures = iter(
+            await self._encoding.pictures(
+                record.tenant,
+                encoder,
+                [shot.image for shot in pictured if shot.image is not None],
+                pointers=[shot.pointer for shot in pictured],
+                views="none" if record.views == "auto" else record.views,
+                keep=True,
+                timings=timings,
+            )
+        )
+        now = datetime.now(UTC)
+        seen = []
+        for shot, shot_id in zip(new, ids, strict=True):
+            label = checked_name(shot.label, what="class", pointer=shot.pointer or None)
+            blank = ShotRecord(
+                id=shot_id,
+                class_key=-1,
+                group=shot.group,
+                source_id=shot.source_id,
+                metadata=shot.metadata,
+                sha256="",
+                width=0,
+                height=0,
+                created=now,
+            )
+            if shot.image is None:
+                X = _row(shot, encoder.dimension)
+                filled = replace(blank, sha256=sha256(X.tobytes()).hexdigest(), rows=packed_rows(X))
+                seen.append(SeenShot(shot, label, filled, None))
+                continue
+            picture = next(pictures)
+            kept = picture.kept
+            prefix = f"{record.tenant}/{record.id}/{shot_id}"
+            filled = replace(
+                blank,
+                sha256=picture.sha256,
+                width=picture.width,
+                height=picture.height,
+                blob=None if kept is None else digest_name(prefix, kept, "jpg"),
+                blob_bytes=0 if kept is None else len(kept),
+                rows=packed_rows(picture.X),
+            )
+            seen.append(SeenShot(shot, label, filled, kept))
+        return tuple(seen)
+
+    async def _of_id(self, tenant: str, id: str, shot: str) -> ShotRecord:
+        found = await self._store.shots_named(tenant, id, [shot])
+        if shot not in found:
+            if await self._store.classifier(tenant, id) is None:
+                raise not_found(id)
+            raise NotFoundError(f"classifier {id} has no shot {shot!r}")
+        return found[shot]
+
+    async def _views(self, tenant: str, id: str, shots: Sequence[ShotRecord]) -> tuple[ShotView, ...]:
+        keys = [shot.class_key for shot in shots]
+        classes: dict[int, ClassRecord] = await self._store.classes_keyed(tenant, id, keys)
+        return tuple(
+            ShotView(record=shot, label=classes[shot.class_key].name)
+            for shot in shots
+            if shot.class_key in classes  # deleted between the two reads otherwise
+        )
+
+
+def _check(shot: NewShot) -> None:
+    for name, value in (("group", shot.group), ("source_id", shot.source_id)):
+        if value is not None and not 1 <= len(value) <= _LONGEST_NAME:
+            raise RequestError(
+                f"{name} has {len(value)} characters; give 1 to {_LONGEST_NAME}",
+                pointer=f"{shot.pointer}/{name}",
+            )
+    if shot.metadata is not None and len(orjson.dumps(shot.metadata)) > _MOST_METADATA:
+        raise RequestError(
+            f"metadata takes over {_MOST_METADATA} bytes of JSON; keep less with a shot",
+            pointer=f"{shot.pointer}/metadata",
+        )
+
+
+def _row(shot: NewShot, dimension: int) -> Rows:
+    if shot.row is None:
+        raise RequestError("a shot is an image or an embedding; give one of them", pointer=shot.pointer)
+    try:
+        return as_rows(shot.row, name="embedding", dimension=dimension)
+    except EmbeddingError as exc:
+        raise RequestError(str(exc), pointer=f"{shot.pointer}/embedding") from exc
+
+
+def _shrunk(data: bytes, size: int) -> bytes:
+    with Image.open(BytesIO(data), formats=["JPEG"]) as image:
+        image.draft("RGB", (size, size))
+        image.thumbnail((size, size))
+        buffer = BytesIO()
+        image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

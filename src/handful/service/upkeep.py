@@ -1,0 +1,44 @@
+"""Upkeep: removes what nothing names any more."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from handful.errors import StorageError
+from handful.storage.blobs import Blobs
+from handful.storage.store import Store
+
+_EVERY = 5.0  # seconds
+_TOGETHER = 200  # blobs removed before the store hears of it
+
+_log = structlog.get_logger("handful.upkeep")
+
+
+class Upkeep:
+    """Runs while the service does. What it leaves undone it finds again at its next turn."""
+
+    def __init__(self, store: Store, blobs: Blobs) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._task = asyncio.create_task(self._run(), name="handful-upkeep")
+
+    async def close(self) -> None:
+        """Stop after what is under way."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.sweep()
+                await self._store.forget_expired(datetime.now(UTC))
+            except StorageError as exc:
+                _log.warning("upkeep failed", error=str(exc))
+            await asyncio.sleep(_EVERY)
+
+    async def sweep(self) -> None:
+        """Remove the blobs in the trash."""
+        while trash := await self._store.trash(_TOGETHER):
+            await asyncio.gather(*(self._blobs.remove(one.name) for one in trash))
+            await self._store.forget_trash([one.id for one in trash])
