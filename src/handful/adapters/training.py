@@ -1,6 +1,8 @@
 """Training without a validation set: AdamW for as many epochs as left-out shots support."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,6 +24,28 @@ _JUDGED_ROWS = 1000  # at most, when epochs are compared
 _FEW_SHOTS = 8.0  # shots per class under which there are five folds, not three
 _PATIENCE = 6  # epochs without a smaller loss, after which a schedule is given up
 _MIN_JUDGED = 8  # rows; with fewer there is no evidence, and nothing is trained
+
+# A context variable, since between the caller and the epochs lie adapters that have nothing to do with it.
+_watcher: ContextVar[Callable[[float], None] | None] = ContextVar("handful_training_watcher", default=None)
+
+
+@contextmanager
+def watched(tell: Callable[[float], None]) -> Iterator[None]:
+    """Within the block, tell what part of its longest possible way training has gone, 0 to 1, every epoch.
+
+    What `tell` raises ends the training.
+    """
+    token = _watcher.set(tell)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
+def _tell(done: int, all_: int) -> None:
+    tell = _watcher.get()
+    if tell is not None:
+        tell(min(done / max(all_, 1), 1.0))
 
 
 class Trainable(Protocol):
@@ -135,9 +159,12 @@ def train(support: Support, build: Callable[[Support], Trainable], schedules: Se
     if company.sum() >= _MIN_JUDGED and support.class_count > 1:
         folds = deal(support, _fold_count(support), schedules[0].seed)
         best = np.inf
-        for schedule in schedules:
+        ahead = sum(schedule.epochs + 1 for schedule in schedules)
+        for number, schedule in enumerate(schedules):
             lowest, since = np.inf, 0
+            behind = sum(before.epochs + 1 for before in schedules[:number])
             for epoch, loss, passed, held in _judged_epochs(support, build, schedule, folds):
+                _tell(behind + epoch, ahead)
                 if passed and loss < best:
                     best, chosen, epochs, held_out = loss, schedule, epoch, held
                 lowest, since = (loss, 0) if loss < lowest else (lowest, since + 1)

@@ -2,10 +2,12 @@
 
 import secrets
 import time
+from hashlib import sha256
 from threading import Lock
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _LENGTH = 26  # of 130 bits, of which two are always zero
+_TIME, _NUMBER = 10, 7  # characters: of the time, and of a number up to 34 billion
 _RANDOM_BITS = 80
 _STEP_BITS = 40  # how far neighbours of one millisecond lie apart, at random, so that none can be guessed
 
@@ -35,5 +37,15 @@ def new_ids(count: int) -> list[str]:
         return given
 
 
-def _text(number: int) -> str:
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(5 * (_LENGTH - 1), -1, -5))
+def derived_id(of: str, number: int) -> str:
+    """The same name for the same number of the same thing; in the order of the numbers.
+
+    >>> derived_id("01jd0000000000000000000000", 7) < derived_id("01jd0000000000000000000000", 8)
+    True
+    """
+    random = int.from_bytes(sha256(f"{of} {number}".encode()).digest()[:8], "big")
+    return of[:_TIME] + _text(number, _NUMBER) + _text(random, _LENGTH - _TIME - _NUMBER)
+
+
+def _text(number: int, length: int = _LENGTH) -> str:
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(5 * (length - 1), -1, -5))

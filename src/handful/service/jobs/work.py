@@ -56,6 +56,11 @@ class Work:
         cursor = self.job.cursor if cursor is None else cursor
         await self.write(replace(self.job, progress=progress, cursor=cursor))
 
+    def noted(self, cursor: Mapping[str, Any]) -> JobRecord:
+        """The job with that cursor, to be written together with a change."""
+        self.job = replace(self.job, cursor=cursor, updated=datetime.now(UTC))
+        return self.job
+
     def noting(self) -> Callable[[float], None]:
         """For threads: tell the progress; raises as `check`."""
 

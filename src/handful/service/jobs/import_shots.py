@@ -1,0 +1,108 @@
+"""Job: an archive of class folders becomes shots."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from handful.errors import QuotaError, RequestError
+from handful.service.jobs.work import Work
+from handful.service.shots import NewShot, Shots
+from handful.service.transfer.archives import ArchiveLimits, Entry, class_folders, count_files
+from handful.service.transfer.uploads import Uploads
+from handful.settings import Settings
+from handful.storage.ids import derived_id
+from handful.storage.records import JobRecord
+
+_TOGETHER = 32  # pictures stored at once
+_MOST_SKIPPED = 100  # named in the result
+
+
+class ImportShots:
+    """{} → {shots, skipped_count, skipped: [{name, reason}]}. Its upload bears the job's id."""
+
+    name = "import-shots"
+
+    def __init__(self, uploads: Uploads, shots: Shots, settings: Settings) -> None:
+        self._uploads = uploads
+        self._shots = shots
+        self._limits = ArchiveLimits(
+            files=settings.upload_max_files,
+            unpacked=settings.unpacked_max_bytes,
+            file=settings.image_max_bytes,
+        )
+
+    async def run(self, work: Work) -> Mapping[str, Any]:
+        path = self._uploads.path(work.job.id)
+        if not await asyncio.to_thread(path.is_file):
+            raise RequestError("the upload of this job is gone; send it again")
+        count = await asyncio.to_thread(count_files, path, self._limits)
+        if not count:
+            raise RequestError("this archive holds no files; put pictures into a folder for each class")
+        done = int(work.job.cursor.get("done", 0))
+        added = int(work.job.cursor.get("added", 0))
+        skipped = list(work.job.cursor.get("skipped", ()))
+        skipped_count = int(work.job.cursor.get("skipped_count", 0))
+        entries = class_folders(path, self._limits, start=done)
+        while some := await asyncio.to_thread(_take, entries):
+            refused = await self._add(work, some)
+            done += len(some)
+            added += len(some) - len(refused)
+            skipped_count += len(refused)
+            skipped = (skipped + refused)[:_MOST_SKIPPED]
+            cursor = {"done": done, "added": added, "skipped": skipped, "skipped_count": skipped_count}
+            await work.note(done / count, cursor)
+        if not added:
+            first = f"; the first: {skipped[0]['name']}: {skipped[0]['reason']}" if skipped else ""
+            raise RequestError(f"none of the {count} files of this archive could be added{first}")
+        return {"shots": added, "skipped_count": skipped_count, "skipped": skipped}
+
+    async def over(self, job: JobRecord) -> None:
+        await asyncio.to_thread(self._uploads.remove, job.id)
+
+    async def _add(self, work: Work, entries: list[Entry]) -> list[dict[str, str]]:
+        """Add what can be added; what cannot, and why."""
+        refused = [{"name": entry.name, "reason": reason} for entry in entries if (reason := _wrong(entry))]
+        good = [entry for entry in entries if not _wrong(entry)]
+        try:
+            await self._store(work, good)
+            return refused
+        except QuotaError:
+            raise
+        except RequestError:  # one of them; which, shows one by one
+            for entry in good:
+                work.check()
+                try:
+                    await self._store(work, [entry])
+                except RequestError as exc:
+                    refused.append({"name": entry.name, "reason": str(exc)})
+            return refused
+
+    async def _store(self, work: Work, entries: list[Entry]) -> None:
+        if entries:
+            await self._shots.add(
+                work.job.tenant,
+                str(work.job.classifier),
+                [
+                    NewShot(
+                        label=str(entry.label),
+                        image=entry.data,
+                        source_id=entry.name[-200:],
+                        pointer=entry.name,
+                    )
+                    for entry in entries
+                ],
+                ids=[derived_id(work.job.id, entry.number) for entry in entries],
+            )
+
+
+def _take(entries: Iterator[Entry]) -> list[Entry]:
+    return list(islice(entries, _TOGETHER))
+
+
+def _wrong(entry: Entry) -> str | None:
+    if entry.label is None:
+        return "it lies in no class folder"
+    if entry.data is None:
+        return "it is larger than a picture may be"
+    return None

@@ -1,0 +1,200 @@
+"""Job: train a head on a classifier's shots, and let it answer."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from handful.adapters.head import Head, fit_head
+from handful.adapters.methods import METHODS, Options
+from handful.adapters.training import watched
+from handful.augment import POLICIES
+from handful.encoders import Encoder
+from handful.errors import ConflictError, RequestError, SupportError
+from handful.rows import Rows
+from handful.service.changes import Changes, next_revision, not_found
+from handful.service.encoding import Encoding
+from handful.service.heads import Heads, SupportRows, usable
+from handful.service.jobs.work import Work
+from handful.storage.blobs import Blobs
+from handful.storage.records import ClassifierRecord, ClassRecord, HeadRecord, JobRecord, Pinned
+from handful.storage.store import Change, Store
+
+_VIEWS_TOGETHER = 32  # pictures whose views are encoded before progress is told
+_ENCODING = 0.5  # of the progress, where views are made
+
+
+class Train:
+    """{method, options?, views?} → {version, method, seconds, found}."""
+
+    name = "train"
+
+    def __init__(
+        self, store: Store, blobs: Blobs, changes: Changes, encoding: Encoding, heads: Heads
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._changes = changes
+        self._encoding = encoding
+        self._heads = heads
+
+    async def run(self, work: Work) -> Mapping[str, Any]:
+        started = time.perf_counter()
+        tenant, id = work.job.tenant, str(work.job.classifier)
+        record = await self._store.classifier(tenant, id)
+        if record is None:
+            raise not_found(id)
+        done = await self._done_before(work, record)
+        if done is not None:
+            return done
+        method, views = str(work.job.request["method"]), work.job.request.get("views")
+        options = options_of(method, work.job.request.get("options") or {})
+        encoder = self._heads.encoder_of(record)
+        rows = await self._heads.support(record)
+        classes, text = await usable(self._encoding, encoder, rows)
+        X, of_row = rows.X, np.arange(len(rows.ids))
+        if views is not None and views != "none":
+            X, of_row = await self._with_views(work, rows, encoder, str(views))
+        head = await asyncio.to_thread(
+            _fit, work, rows, X, of_row, classes, text, method, options, encoder, views is not None
+        )
+        version = await self._keep(work, rows.classifier, head, classes, method)
+        seconds = round(time.perf_counter() - started, 3)
+        return {"version": version, "method": method, "seconds": seconds, "found": dict(head.found)}
+
+    async def over(self, job: JobRecord) -> None:
+        """Nothing was kept for it but its result."""
+
+    async def _keep(
+        self,
+        work: Work,
+        trained_on: ClassifierRecord,
+        head: Head,
+        classes: tuple[ClassRecord, ...],
+        method: str,
+    ) -> int:
+        data = await asyncio.to_thread(lambda: head.compact().to_bytes())
+
+        async def decide(record: ClassifierRecord) -> tuple[Change, int]:
+            work.check()
+            version = record.revision + 1
+            since = trained_on.support_version
+            kept = HeadRecord(
+                version=version,
+                support_version=since,
+                method=method,
+                trained=True,
+                held=True,
+                created=datetime.now(UTC),
+                classes=tuple((one.key, one.name) for one in classes),
+            )
+            after = next_revision(record, support=False, pinned=Pinned(version=version, since=since))
+            job = work.noted({"version": version})
+            return Change(before=record, after=after, put_heads=[(kept, data)], job=job), version
+
+        return await self._changes.to(trained_on.tenant, trained_on.id, decide)
+
+    async def _done_before(self, work: Work, record: ClassifierRecord) -> Mapping[str, Any] | None:
+        """The result, where the worker died between storing the head and saying so."""
+        version = work.job.cursor.get("version")
+        if version is None or await self._store.head(record.tenant, record.id, int(version)) is None:
+            return None
+        return {"version": version, "method": work.job.request["method"], "seconds": None, "found": {}}
+
+    async def _with_views(
+        self, work: Work, rows: SupportRows, encoder: Encoder, policy: str
+    ) -> tuple[Rows, np.ndarray]:
+        """Rows of the views of kept pictures, beside the rows of shots without one; each's row in `rows`."""
+        tenant, id = rows.classifier.tenant, rows.classifier.id
+        shots = await self._store.shots_named(tenant, id, list(dict.fromkeys(rows.ids)))
+        first = {shot: at for at, shot in reversed(list(enumerate(rows.ids)))}
+        made: dict[str, Rows] = {}
+        kept = [shot for shot in shots.values() if shot.blob is not None]
+        for start in range(0, len(kept), _VIEWS_TOGETHER):
+            some = kept[start : start + _VIEWS_TOGETHER]
+            data = [await self._blobs.get(str(shot.blob)) for shot in some]
+            there = [(shot, one) for shot, one in zip(some, data, strict=True) if one is not None]
+            pictures = await self._encoding.pictures(
+                tenant,
+                encoder,
+                [one for _, one in there],
+                pointers=[f"/shots/{shot.id}" for shot, _ in there],
+                views=policy,
+            )
+            made |= {shot.id: picture.X for (shot, _), picture in zip(there, pictures, strict=True)}
+            await work.note(_ENCODING * (start + len(some)) / len(kept))
+        parts = [
+            made.get(shot, rows.X[[at for at, name in enumerate(rows.ids) if name == shot]]) for shot in first
+        ]
+        of_row = np.repeat(list(first.values()), [len(part) for part in parts])
+        return np.concatenate(parts), of_row
+
+
+def checked_training(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request to train, as the job reads it. Raises RequestError for what it cannot do."""
+    method, views = request.get("method", "tip-f"), request.get("views")
+    options_of(str(method), request.get("options") or {})
+    if views is not None and views not in POLICIES:
+        raise RequestError(
+            f"there is no policy of views {views!r}; choose one of {', '.join(POLICIES)}", pointer="/views"
+        )
+    return {"method": method, "options": dict(request.get("options") or {}), "views": views}
+
+
+def options_of(method: str, given: Mapping[str, Any]) -> Options:
+    """The method's options. Raises RequestError for a method or options there are none of."""
+    if method not in METHODS:
+        raise RequestError(
+            f"there is no method {method!r}; choose one of {', '.join(sorted(METHODS))}", pointer="/method"
+        )
+    kind = METHODS[method].options
+    known = {field.name: type(field.default) for field in fields(kind)}
+    for name, value in given.items():
+        if name not in known:
+            raise RequestError(
+                f"method {method!r} has no option {name!r}; it has {', '.join(known) or 'none'}",
+                pointer=f"/options/{name}",
+            )
+        if isinstance(value, bool | str) and not isinstance(value, known[name]):
+            raise RequestError(f"option {name!r} is {value!r}; give a number", pointer=f"/options/{name}")
+    try:
+        return kind(**given)
+    except (SupportError, TypeError, ValueError) as exc:
+        raise RequestError(str(exc), pointer="/options") from exc
+
+
+def _fit(
+    work: Work,
+    rows: SupportRows,
+    X: Rows,
+    of_row: np.ndarray,
+    classes: tuple[ClassRecord, ...],
+    text: Rows | None,
+    method: str,
+    options: Options,
+    encoder: Encoder,
+    encoded: bool,
+) -> Head:
+    tell = work.noting()
+    y = np.searchsorted([one.key for one in classes], rows.keys)
+    try:
+        with watched(lambda part: tell(_ENCODING + (1 - _ENCODING) * part if encoded else part)):
+            return fit_head(
+                method,
+                X,
+                y[of_row],
+                class_count=len(classes),
+                text=text,
+                groups=[rows.groups[at] for at in of_row] if len(of_row) else None,
+                background=encoder.background,
+                shot_ids=[rows.ids[at] for at in of_row],
+                options=options,
+            )
+    except SupportError as exc:
+        raise ConflictError(
+            f"classifier {rows.classifier.id} cannot be trained by {method!r}: {exc}"
+        ) from exc
