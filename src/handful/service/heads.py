@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 from cachetools import LRUCache
+from numpy.typing import NDArray
 
 from handful.adapters.head import Head, fit_head
 from handful.encoders import Encoder
@@ -240,12 +241,16 @@ def support_rows(support: Support) -> SupportRows:
 
 
 def _rows_of(shot: ShotRecord) -> Rows:
-    width = int.from_bytes(shot.rows[:2], "little")
-    halves = np.frombuffer(shot.rows, "<f2", offset=2).reshape(-1, width)
-    return np.asarray(unit(halves.astype(np.float32)), np.float32)
+    return np.asarray(unit(unpacked_rows(shot.rows).astype(np.float32)), np.float32)
 
 
-def packed_rows(X: Rows) -> bytes:
+def unpacked_rows(rows: bytes) -> NDArray[np.float16]:
+    """(V, D) as `packed_rows` packed them."""
+    width = int.from_bytes(rows[:2], "little")
+    return np.frombuffer(rows, "<f2", offset=2).reshape(-1, width)
+
+
+def packed_rows(X: NDArray[np.floating]) -> bytes:
     """(V, D) as a shot keeps them: D in two bytes, then halves, all little-endian."""
     return int(X.shape[1]).to_bytes(2, "little") + X.astype("<f2").tobytes()
 

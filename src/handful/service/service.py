@@ -67,7 +67,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
         stack.push_async_callback(jobs.close)
         shots = Shots(store, blobs, changes, encoding, heads)
         classifiers = Classifiers(store, changes, encoding)
-        transfer = Transfer(store, blobs, changes, encoding, heads, jobs, settings)
+        transfer = Transfer(store, blobs, changes, heads, jobs, settings)
         upkeep = Upkeep(store, blobs)
         stack.push_async_callback(upkeep.close)
         warming = asyncio.create_task(encoding.start(), name="handful-warm-up")
@@ -77,7 +77,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
                 Train(store, blobs, changes, encoding, heads),
                 Evaluate(encoding, heads, store),
                 ImportShots(transfer.uploads, shots, settings),
-                ImportClassifiers(transfer.uploads, classifiers, shots, store, blobs, changes, settings),
+                ImportClassifiers(transfer.uploads, classifiers, shots, settings),
             ]
         )
         yield Service(

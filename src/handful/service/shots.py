@@ -1,7 +1,8 @@
 """Use cases about shots: labelled pictures in, and what they have taught out again."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -16,6 +17,7 @@ from handful.errors import EmbeddingError, NotFoundError, RequestError
 from handful.rows import Rows, as_rows
 from handful.service.changes import Changes, next_revision, not_found
 from handful.service.classes import NewClass, merged_classes
+from handful.service.classifiers import ClassifierView
 from handful.service.encoding import Encoding, Timings
 from handful.service.heads import Heads, packed_rows
 from handful.service.names import checked_name
@@ -96,60 +98,51 @@ class Shots:
             raise RequestError("there is no shot in this request; give at least one")
         names = list(ids) if ids is not None else new_ids(len(new))
         seen = await self.encoded(record, new, names, timings)
-        written: list[str] = []
-        try:
-            async with asyncio.TaskGroup() as group:
-                for one in seen:
-                    if one.record.blob is not None and one.kept is not None:
-                        written.append(one.record.blob)
-                        group.create_task(self._blobs.put(one.record.blob, one.kept))
+        async with self._written(seen):
             return await self._changes.to(tenant, id, lambda now: self._added(now, seen), once)
-        except ExceptionGroup as exc:
-            await self._removed(written)
-            raise exc.exceptions[0] from exc
+
+    async def create_with(self, view: ClassifierView, new: Sequence[NewShot]) -> ClassifierRecord:
+        """A new classifier with its shots. Raises as `add`, and ChangedMeanwhileError where it exists."""
+        seen = await self.encoded(view.record, new, new_ids(len(new)))
+        there = {one.name: one for one in view.classes}
+        async with self._written(seen):
+            change, _ = _addition(view.record, seen, {}, there)
+            after = change.after or view.record
+            classes = {one.key: one for one in (*view.classes, *change.put_classes)}
+            await self._changes.write(
+                replace(
+                    change,
+                    before=None,
+                    after=replace(after, revision=1, support_version=1),
+                    put_classes=tuple(classes.values()),
+                )
+            )
+        return after
+
+    @asynccontextmanager
+    async def _written(self, seen: Sequence[SeenShot]) -> AsyncIterator[None]:
+        """With the kept pictures among the blobs; they go again where the block fails."""
+        kept = [(one.record.blob, one.kept) for one in seen if one.record.blob and one.kept]
+        puts = [asyncio.create_task(self._blobs.put(name, data)) for name, data in kept]
+        try:
+            await asyncio.gather(*puts)
+            yield
         except BaseException:
-            await self._removed(written)
+            await asyncio.gather(*puts, return_exceptions=True)
+            await asyncio.shield(self._removed([name for name, _ in kept]))
             raise
 
     async def _removed(self, blobs: Sequence[str]) -> None:
         """Blobs of shots that were not added after all."""
-        for name in blobs:
-            await asyncio.shield(self._blobs.remove(name))
+        await asyncio.gather(*(self._blobs.remove(name) for name in blobs), return_exceptions=True)
 
     async def _added(
         self, record: ClassifierRecord, seen: Sequence[SeenShot]
     ) -> tuple[Change, tuple[ShotView, ...]]:
         there = await self._store.shots_named(record.tenant, record.id, [one.record.id for one in seen])
-        fresh = [one for one in seen if one.record.id not in there]
         labels = list(dict.fromkeys(one.label for one in seen))
         known = await self._store.classes_named(record.tenant, record.id, labels)
-        made = merged_classes(
-            [NewClass(name=label) for label in labels if label not in known], {}, record.next_class
-        )
-        classes = {**known, **{one.name: one for one in made}}
-        for one in fresh:
-            before = classes[one.label]
-            classes[one.label] = replace(before, shots=before.shots + 1)
-        views = tuple(
-            ShotView(
-                record=there.get(one.record.id) or replace(one.record, class_key=classes[one.label].key),
-                label=one.label,
-            )
-            for one in seen
-        )
-        if not fresh:
-            return Change(before=record, after=record), views
-        after = next_revision(
-            record,
-            support=True,
-            next_class=record.next_class + len(made),
-            class_count=record.class_count + len(made),
-            shot_count=record.shot_count + len(fresh),
-            image_bytes=record.image_bytes + sum(one.record.blob_bytes for one in fresh),
-        )
-        added = [view.record for view in views if view.record.id not in there]
-        changed = [one for one in classes.values() if known.get(one.name) != one]
-        return Change(before=record, after=after, put_classes=changed, put_shots=added), views
+        return _addition(record, seen, there, known)
 
     async def list(
         self, tenant: str, id: str, *, label: str | None = None, limit: int, cursor: str | None = None
@@ -311,6 +304,44 @@ class Shots:
             for shot in shots
             if shot.class_key in classes  # deleted between the two reads otherwise
         )
+
+
+def _addition(
+    record: ClassifierRecord,
+    seen: Sequence[SeenShot],
+    there: Mapping[str, ShotRecord],
+    known: Mapping[str, ClassRecord],
+) -> tuple[Change, tuple[ShotView, ...]]:
+    """What adding shots changes.    there : those that were added before.    known : classes by name."""
+    fresh = [one for one in seen if one.record.id not in there]
+    labels = list(dict.fromkeys(one.label for one in seen))
+    made = merged_classes(
+        [NewClass(name=label) for label in labels if label not in known], {}, record.next_class
+    )
+    classes = {**known, **{one.name: one for one in made}}
+    for one in fresh:
+        before = classes[one.label]
+        classes[one.label] = replace(before, shots=before.shots + 1)
+    views = tuple(
+        ShotView(
+            record=there.get(one.record.id) or replace(one.record, class_key=classes[one.label].key),
+            label=one.label,
+        )
+        for one in seen
+    )
+    if not fresh:
+        return Change(before=record, after=record), views
+    after = next_revision(
+        record,
+        support=True,
+        next_class=record.next_class + len(made),
+        class_count=record.class_count + len(made),
+        shot_count=record.shot_count + len(fresh),
+        image_bytes=record.image_bytes + sum(one.record.blob_bytes for one in fresh),
+    )
+    added = [view.record for view in views if view.record.id not in there]
+    changed = [one for one in classes.values() if known.get(one.name) != one]
+    return Change(before=record, after=after, put_classes=changed, put_shots=added), views
 
 
 def _check(shot: NewShot) -> None:
