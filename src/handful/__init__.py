@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOME = {
+    "AsyncClient": "handful.client",
     "Background": "handful.background",
+    "Client": "handful.client",
     "FewShotClassifier": "handful.classifier",
     "Head": "handful.adapters.head",
     "Prediction": "handful.classifier",
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from handful.classifier import FewShotClassifier as FewShotClassifier
     from handful.classifier import Prediction as Prediction
     from handful.classifier import load as load
+    from handful.client import AsyncClient as AsyncClient
+    from handful.client import Client as Client
     from handful.encoders import load_encoder as load_encoder
 
 

@@ -12,6 +12,9 @@
     ├── MissingExtraError   an optional part that is not installed
     ├── StorageError        a store or its blobs that cannot be opened, read or written
     │   └── StorageFullError    no room is left to write
+    ├── ClientError         what a service answered to its client instead of what was asked for
+    │   ├── UnreachableError    nothing, since it cannot be reached
+    │   └── JobError            that a job failed or was cancelled
     └── ServiceError        what a request to the service cannot have
         ├── RequestError        it says something that is not allowed
         ├── NotFoundError       it names something that is not there
@@ -26,6 +29,9 @@
 Each message says what was found, what is allowed and what to do next. Where a builtin error is what
 callers expect, the class is that error too.
 """
+
+from collections.abc import Mapping
+from typing import Any  # of problems: JSON
 
 
 class HandfulError(Exception):
@@ -78,6 +84,48 @@ class StorageError(HandfulError, OSError):
 
 class StorageFullError(StorageError):
     """No room is left to write; nothing was written."""
+
+
+class ClientError(HandfulError):
+    """A service did not answer its client what was asked for.
+
+    status : of HTTP, or None where there was no answer.    problem : as RFC 9457 has it, {} for none.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, problem: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.problem: Mapping[str, Any] = problem or {}
+
+    @classmethod
+    def of_problem(cls, status: int, problem: Mapping[str, Any]) -> "ClientError":
+        """Worded by the problem, with the place of the first thing that is wrong."""
+        said = str(problem.get("detail") or problem["title"])
+        errors = problem.get("errors")
+        first = errors[0] if isinstance(errors, list) and errors else None
+        if isinstance(first, dict) and str(first.get("detail", said)) != said:
+            said += f" ({first.get('pointer', '')}: {first['detail']})"
+        return cls(said, status=status, problem=problem)
+
+
+class UnreachableError(ClientError, ConnectionError):
+    """No service answers at the address, or it breaks off."""
+
+
+class JobError(ClientError):
+    """A job failed or was cancelled.    job : its id.    problem : why."""
+
+    def __init__(self, job: str, kind: str, status: str, problem: Mapping[str, Any] | None) -> None:
+        detail = (problem or {}).get("detail") or (problem or {}).get("title")
+        super().__init__(
+            f"job {job} ({kind}) {_ENDED[status]}{f': {detail}' if detail else ''}", problem=problem
+        )
+        self.job = job
+
+
+_ENDED = {"failed": "failed", "cancelled": "was cancelled"}
 
 
 class ServiceError(HandfulError):

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import ByteSize, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import ByteSize, Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -158,3 +158,16 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+
+class ClientSettings(BaseSettings):
+    """Where clients find a service, and with which key.
+
+    >>> ClientSettings(url="https://handful.example.org").url
+    'https://handful.example.org'
+    """
+
+    model_config = SettingsConfigDict(env_prefix="HANDFUL_", frozen=True)
+
+    url: str | None = Field(default=None, description="address of the service that clients ask")
+    api_key: SecretStr | None = Field(default=None, description="key that clients show")
