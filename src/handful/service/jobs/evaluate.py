@@ -8,7 +8,7 @@ import numpy as np
 
 from handful.adapters.head import fit_head
 from handful.encoders import Encoder
-from handful.errors import ConflictError, SupportError
+from handful.errors import ConflictError, RequestError, SupportError
 from handful.evaluation import HeldOut
 from handful.evaluation.curve import Taught
 from handful.evaluation.episodes import Episode
@@ -30,6 +30,12 @@ class Evaluate:
 
     name = "evaluate"
 
+    def checked(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Raises RequestError for anything asked: there is nothing to choose."""
+        if request:
+            raise RequestError(f"an evaluation has no option {min(request)!r}", pointer=f"/{min(request)}")
+        return {}
+
     def __init__(self, encoding: Encoding, heads: Heads, store: Store) -> None:
         self._encoding = encoding
         self._heads = heads
@@ -43,8 +49,7 @@ class Evaluate:
         encoder = self._heads.encoder_of(record)
         rows = await self._heads.support(record)
         classes, text = await usable(self._encoding, encoder, rows)
-        method = str(work.job.request.get("method") or record.method)
-        return await asyncio.to_thread(_report, work, rows, classes, text, method, encoder)
+        return await asyncio.to_thread(_report, work, rows, classes, text, rows.classifier.method, encoder)
 
     async def over(self, job: JobRecord) -> None:
         """Nothing was kept for it but its result."""

@@ -26,6 +26,10 @@ class ImportClassifiers:
 
     name = "import-classifiers"
 
+    def checked(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """There is nothing to choose."""
+        return {}
+
     def __init__(self, uploads: Uploads, classifiers: Classifiers, shots: Shots, settings: Settings) -> None:
         self._uploads = uploads
         self._classifiers = classifiers

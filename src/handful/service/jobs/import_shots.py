@@ -23,6 +23,10 @@ class ImportShots:
 
     name = "import-shots"
 
+    def checked(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """There is nothing to choose."""
+        return {}
+
     def __init__(self, uploads: Uploads, shots: Shots, settings: Settings) -> None:
         self._uploads = uploads
         self._shots = shots

@@ -4,19 +4,19 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 
-from handful.errors import HandfulError, NotFoundError, StaleError, StorageError
+from handful.errors import HandfulError, NotFoundError, RequestError, StaleError, StorageError
 from handful.service import metrics
+from handful.service.changes import not_found
 from handful.service.jobs.work import CancelledJobError, Kind, Work
 from handful.service.once import Once, check_once, rendered, same_request
 from handful.settings import Settings
 from handful.storage.ids import new_id
-from handful.storage.records import JobRecord, JobStatus
+from handful.storage.records import JobRecord
 from handful.storage.store import AnsweredError, Store
 
 _POLL = 1.0  # seconds between looks for jobs that other processes submitted or lost
@@ -70,8 +70,17 @@ class Jobs:
         *,
         id: str | None = None,
     ) -> JobRecord:
-        """A new job, which starts as soon as a worker is free."""
+        """A new job, which starts as soon as a worker is free.
+
+        id : the new job's, where it was decided before. Raises NotFoundError for a classifier that is not
+        the tenant's, RequestError for what the kind cannot do.
+        """
         await check_once(self._store, once)
+        if kind not in self._kinds:
+            raise RequestError(f"there is no job of kind {kind!r}; there is {', '.join(self._kinds)}")
+        request = self._kinds[kind].checked(request)
+        if classifier is not None and await self._store.classifier(tenant, classifier) is None:
+            raise not_found(classifier)
         now = datetime.now(UTC)
         job = JobRecord(
             tenant=tenant,
@@ -162,7 +171,10 @@ class Jobs:
         try:
             ended = await self._ended(work)
         except asyncio.CancelledError:
-            await self._give_back(work)
+            try:
+                await self._give_back(work)
+            except (StaleError, StorageError) as exc:  # its lease runs out, and another takes it then
+                _log.warning("a job could not be given back", job=job.id, error=str(exc))
             raise
         finally:
             self._running.discard(work)
@@ -171,25 +183,29 @@ class Jobs:
         if ended is None:
             return
         try:
-            await work.write(ended)
-            await self._kinds[job.kind].over(ended)
+            job = await work.write(**ended)
+            if job.kind in self._kinds:
+                await self._kinds[job.kind].over(job)
         except (StaleError, StorageError) as exc:
             _log.warning("a job could not be ended", job=job.id, error=str(exc))
             return
-        metrics.JOBS.labels(job.kind, ended.status).inc()
+        metrics.JOBS.labels(job.kind, job.status).inc()
         metrics.JOB_SECONDS.labels(job.kind).observe(time.perf_counter() - started)
-        _log.info("job ended", job=job.id, kind=job.kind, status=ended.status)
+        _log.info("job ended", job=job.id, kind=job.kind, status=job.status)
 
-    async def _ended(self, work: Work) -> JobRecord | None:
-        """The job in its final state; None where it is another's by now."""
+    async def _ended(self, work: Work) -> dict[str, Any] | None:
+        """What changes about the job in its final state; None where it is another's by now.
+
+        (Any: each field of the record has its own type.)
+        """
         job = work.job
         kind = self._kinds.get(job.kind)
         if kind is None:
-            return _failed(job, f"this build has no job of kind {job.kind!r}; upgrade it")
+            return _failed(f"this build has no job of kind {job.kind!r}; upgrade it")
         if job.cancelling:
-            return replace(job, status="cancelled", token=job.token)
+            return {"status": "cancelled"}
         if job.attempts > _MOST_ATTEMPTS:
-            return _failed(job, f"it was begun {_MOST_ATTEMPTS} times, and each time its worker died")
+            return _failed(f"it was begun {_MOST_ATTEMPTS} times, and each time its worker died")
         try:
             result = await kind.run(work)
         except StaleError:
@@ -198,32 +214,37 @@ class Jobs:
             if self._stopping:
                 await self._give_back(work)
                 return None
-            return replace(work.job, status="cancelled")
+            return {"status": "cancelled"}
         except HandfulError as exc:
-            return _failed(work.job, str(exc), title=type(exc).__name__)
+            return _failed(str(exc))
         except Exception as exc:  # a fault of ours; the loop goes on with other jobs
             _log.exception("a job failed", job=job.id, kind=job.kind)
-            return _failed(work.job, f"unexpected {type(exc).__name__}; the service's log has more")
-        return replace(work.job, status="succeeded", progress=1.0, result=result)
+            return _failed(f"unexpected {type(exc).__name__}; the service's log has more")
+        return {"status": "succeeded", "progress": 1.0, "result": result}
 
     async def _give_back(self, work: Work) -> None:
         """Let another worker claim the job at once, as if this attempt had not been."""
-        now = datetime.now(UTC)
-        job = replace(work.job, status="queued", lease_until=now, attempts=work.job.attempts - 1, updated=now)
-        await asyncio.shield(self._store.update_job(job))
+        back = work.write(status="queued", lease_until=datetime.now(UTC), attempts=work.job.attempts - 1)
+        await asyncio.shield(back)
 
     async def _beat(self, work: Work) -> None:
+        """Show that it is alive, and hear whether it shall stop, for as long as it is worked on."""
+        loop = asyncio.get_running_loop()
+        shown = loop.time()
+        every = self._lease.total_seconds() / _BEATS
         while True:
-            await asyncio.sleep(self._lease.total_seconds() / _BEATS)
+            await asyncio.sleep(min(every, _WATCH))
             try:
-                await work.extend(datetime.now(UTC) + self._lease)
+                await work.listen()
+                if loop.time() - shown >= every:
+                    shown = loop.time()
+                    await work.write(lease_until=datetime.now(UTC) + self._lease)
             except StaleError:
                 return
             except StorageError as exc:  # should it last, another takes over when the lease ends
                 _log.warning("a heartbeat failed", job=work.job.id, error=str(exc))
 
 
-def _failed(job: JobRecord, detail: str, title: str = "Job failed") -> JobRecord:
-    status: JobStatus = "failed"
-    problem = {"type": "/problems/job-failed", "title": title, "status": 422, "detail": detail}
-    return replace(job, status=status, error=problem)
+def _failed(detail: str) -> dict[str, Any]:
+    problem = {"type": "/problems/job-failed", "title": "Job failed", "status": 422, "detail": detail}
+    return {"status": "failed", "error": problem}

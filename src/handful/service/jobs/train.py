@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,10 @@ class Train:
     """{method, options?, views?} → {version, method, seconds, found}."""
 
     name = "train"
+
+    def checked(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Raises RequestError for a method, options or views there are none of."""
+        return checked_training(request)
 
     def __init__(
         self, store: Store, blobs: Blobs, changes: Changes, encoding: Encoding, heads: Heads
@@ -93,10 +98,11 @@ class Train:
                 classes=tuple((one.key, one.name) for one in classes),
             )
             after = next_revision(record, support=False, pinned=Pinned(version=version, since=since))
-            job = work.noted({"version": version})
+            job = noted({"version": version})
             return Change(before=record, after=after, put_heads=[(kept, data)], job=job), version
 
-        return await self._changes.to(trained_on.tenant, trained_on.id, decide)
+        async with work.together() as noted:
+            return await self._changes.to(trained_on.tenant, trained_on.id, decide)
 
     async def _done_before(self, work: Work, record: ClassifierRecord) -> Mapping[str, Any] | None:
         """The result, where the worker died between storing the head and saying so."""
@@ -111,27 +117,29 @@ class Train:
         """Rows of the views of kept pictures, beside the rows of shots without one; each's row in `rows`."""
         tenant, id = rows.classifier.tenant, rows.classifier.id
         shots = await self._store.shots_named(tenant, id, list(dict.fromkeys(rows.ids)))
-        first = {shot: at for at, shot in reversed(list(enumerate(rows.ids)))}
+        places: dict[str, list[int]] = {}
+        for at, shot_id in enumerate(rows.ids):
+            places.setdefault(shot_id, []).append(at)
         made: dict[str, Rows] = {}
         kept = [shot for shot in shots.values() if shot.blob is not None]
         for start in range(0, len(kept), _VIEWS_TOGETHER):
             some = kept[start : start + _VIEWS_TOGETHER]
-            data = [await self._blobs.get(str(shot.blob)) for shot in some]
+            data = await asyncio.gather(*(self._blobs.get(str(shot.blob)) for shot in some))
             there = [(shot, one) for shot, one in zip(some, data, strict=True) if one is not None]
-            pictures = await self._encoding.pictures(
+            views = partial(
+                self._encoding.pictures,
                 tenant,
                 encoder,
                 [one for _, one in there],
                 pointers=[f"/shots/{shot.id}" for shot, _ in there],
                 views=policy,
             )
+            pictures = await work.patiently(views)
             made |= {shot.id: picture.X for (shot, _), picture in zip(there, pictures, strict=True)}
             await work.note(_ENCODING * (start + len(some)) / len(kept))
-        parts = [
-            made.get(shot, rows.X[[at for at, name in enumerate(rows.ids) if name == shot]]) for shot in first
-        ]
-        of_row = np.repeat(list(first.values()), [len(part) for part in parts])
-        return np.concatenate(parts), of_row
+        parts = [made[shot_id] if shot_id in made else rows.X[own] for shot_id, own in places.items()]
+        of_row = np.repeat([own[0] for own in places.values()], [len(part) for part in parts])
+        return np.concatenate(parts) if parts else rows.X, of_row
 
 
 def checked_training(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,20 @@
 """What a kind of job is, and what it is given to work with."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from handful.errors import HandfulError, StaleError
+from handful.errors import BusyError, HandfulError, StaleError
 from handful.storage.records import JobRecord
 from handful.storage.store import Store
 
+T = TypeVar("T")
+
 _NOTED_EVERY = 0.25  # seconds between notes of progress
+_LONGEST_PAUSE = 2.0  # seconds until a busy encoder is asked again
 
 
 class CancelledJobError(HandfulError):
@@ -21,6 +25,10 @@ class Kind(Protocol):
     """A kind of job. `run` may be called again, from the cursor on, after a crash."""
 
     name: str
+
+    def checked(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The request as the job will read it. Raises RequestError for what it cannot do."""
+        ...
 
     async def run(self, work: "Work") -> Mapping[str, Any]:  # Any: JSON
         """Do it; its result. What it raises is why the job failed."""
@@ -50,16 +58,36 @@ class Work:
         self.check()
         now = self._loop.time()
         if cursor is None and now - self._noted < _NOTED_EVERY:
-            self.job = replace(self.job, progress=progress)
             return
         self._noted = now
-        cursor = self.job.cursor if cursor is None else cursor
-        await self.write(replace(self.job, progress=progress, cursor=cursor))
+        changed: dict[str, Any] = {"progress": progress}
+        await self.write(**changed, **({} if cursor is None else {"cursor": cursor}))
 
-    def noted(self, cursor: Mapping[str, Any]) -> JobRecord:
-        """The job with that cursor, to be written together with a change."""
-        self.job = replace(self.job, cursor=cursor, updated=datetime.now(UTC))
-        return self.job
+    @asynccontextmanager
+    async def together(self) -> AsyncIterator[Callable[[Mapping[str, Any]], JobRecord]]:
+        """For a change that says how far the job is: cursor → the job to write with it (`Change.job`).
+
+        The last one counts as written when the block ends; meanwhile nothing else writes the job.
+        """
+        async with self._lock:
+            last = self.job
+
+            def noted(cursor: Mapping[str, Any]) -> JobRecord:
+                nonlocal last
+                last = replace(self.job, cursor=cursor, updated=datetime.now(UTC))
+                return last
+
+            yield noted
+            self.job = last
+
+    async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` gives, asked again while the encoder is busy with requests of people who wait."""
+        while True:
+            self.check()
+            try:
+                return await ask()
+            except BusyError as exc:
+                await asyncio.sleep(min(exc.retry_after, _LONGEST_PAUSE))
 
     def noting(self) -> Callable[[float], None]:
         """For threads: tell the progress; raises as `check`."""
@@ -75,21 +103,21 @@ class Work:
         if self.stopping:
             raise CancelledJobError("the job was cancelled")
 
-    async def write(self, job: JobRecord) -> None:
-        """Write the job. Raises StaleError where another worker has it by now."""
+    async def write(self, **fields: Any) -> JobRecord:  # Any: each field of the record has its own type
+        """Write the job with some fields changed. Raises StaleError where another worker has it by now."""
         async with self._lock:
-            job = replace(job, updated=datetime.now(UTC), lease_until=self.job.lease_until)
+            job = replace(self.job, **fields, updated=datetime.now(UTC))
             if not await self._store.update_job(job):
                 self.stopping = True
                 raise StaleError(f"job {job.id} has another worker by now, or is gone")
             self.job = job
+            return job
 
-    async def extend(self, lease_until: datetime) -> None:
-        """Show that it is alive, and hear whether it shall stop."""
-        self.job = replace(self.job, lease_until=lease_until)
-        await self.write(self.job)
+    async def listen(self) -> None:
+        """Hear whether it shall stop."""
         now = await self._store.job(self.job.tenant, self.job.id)
-        self.stopping = self.stopping or now is None or now.cancelling
+        if now is None or now.cancelling or now.token != self.job.token:
+            self.stopping = True
 
     async def _quietly(self, progress: float) -> None:
         try:
