@@ -26,12 +26,15 @@ class ClassProbability:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearShot:
-    """A shot that speaks for the answer.    share : its part, 0 to 1.    image : its file's name."""
+    """A shot that speaks for the answer.    share : its part, 0 to 1.
+
+    image : its file's name; of a service the path of its kept picture, None where none is kept.
+    """
 
     shot: str
     label: Label
     share: float
-    image: str
+    image: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

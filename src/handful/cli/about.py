@@ -19,9 +19,15 @@ _EXTRAS = {  # extra → a module it installs, and what it is for
 def info(
     model: options.Model,
     shots: Annotated[bool, typer.Option("--shots", help="List every shot with its id.")] = False,
+    url: options.Url = None,
     json: options.Json = False,
 ) -> None:
     """Say what a saved classifier knows and how it was made."""
+    if (address := options.address(url)) is not None:
+        from handful.cli import served
+
+        served.info(address, str(model), shots, json)
+        return
     from collections import Counter
 
     from handful.classifier import load

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Pictures = list[ImageSource | None]
 
 _MISTAKES = 8  # listed in a terminal; the report shows them
-_SAID = {
+SAID = {  # measures, in words
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
     "ece": "calibration error",
@@ -61,12 +61,19 @@ def evaluate(
     encoder: options.EncoderName = "builtin",
     split: Annotated[str, typer.Option(help="The split to take: train, valid or test.")] = "train",
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report to look at.")] = None,
+    url: options.Url = None,
     json: options.Json = False,
 ) -> None:
     """Say how well classes are told apart, and what goes wrong, each figure with a 95 % interval.
 
     [dim]$ handful evaluate parts/ --html report.html[/dim]
     """
+    if (address := options.address(url)) is not None:
+        from handful.cli import served
+
+        served.refuse(test=test, shots=shots, html=html, domain=domain, describe=describe)
+        served.evaluate(address, str(source), json)
+        return
     if html is not None and not html.absolute().parent.is_dir():
         raise typer.BadParameter(f"--html: there is no folder {str(html.absolute().parent)!r}; make it first")
     counts = options.numbers(shots, name="shots") if shots is not None else [1, 2, 4, 8, 16]
@@ -167,7 +174,7 @@ def _print(found: "Evaluation") -> None:
 
     curve = found.curve
     if curve is not None:
-        for measure, name in _SAID.items():
+        for measure, name in SAID.items():
             spec = ".2f" if measure == "nll" else ".1%"
             rows = [
                 [contender, *(f"{curve.estimate(contender, k, measure):{spec}}" for k in curve.shots)]
@@ -178,7 +185,7 @@ def _print(found: "Evaluation") -> None:
                 answer_table(header, rows, right=range(1, len(header)))
     held_out = found.held_out
     rows = [
-        [_SAID[measure], f"{estimate:{'.2f' if measure == 'nll' else '.1%'}}"]
+        [SAID[measure], f"{estimate:{'.2f' if measure == 'nll' else '.1%'}}"]
         for measure, estimate in held_out.estimates.items()
     ]
     answer_table([f"{held_out.judged.sum()} pictures asked", ""], rows, right=[1])

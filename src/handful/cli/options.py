@@ -6,7 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-Model = Annotated[Path, typer.Argument(help="A classifier that `handful fit` saved.", show_default=False)]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        help="A classifier that `handful fit` saved; with --url the id or name of one of the service.",
+        show_default=False,
+    ),
+]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Ask the service at this address, by default HANDFUL_URL; its key is in HANDFUL_API_KEY.",
+        show_default=False,
+    ),
+]
 Pictures = Annotated[
     list[str],
     typer.Argument(help="Pictures, folders of pictures, or - for one on standard input.", show_default=False),
@@ -50,6 +64,15 @@ Coverage = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Add the classes that hold the truth this often, such as 0.9."),
 ]
+
+
+def address(url: str | None) -> str | None:
+    """Where the service is that was asked for; None where files are."""
+    if url is not None:
+        return url
+    from handful.settings import ClientSettings
+
+    return ClientSettings().url
 
 
 def descriptions(

@@ -20,7 +20,13 @@ def fit(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="MODEL", help="Folder to keep the classifier in.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="MODEL",
+            help="Folder to keep the classifier in; with --url its name in the service.",
+        ),
     ],
     method: options.Method = "auto",
     views: options.Views = "auto",
@@ -36,6 +42,7 @@ def fit(
     no_thumbnails: Annotated[
         bool, typer.Option("--no-thumbnails", help="Keep no small copies of the shots.")
     ] = False,
+    url: options.Url = None,
     json: options.Json = False,
     yes: options.Yes = False,
 ) -> None:
@@ -44,6 +51,27 @@ def fit(
     [dim]$ handful fit parts/ -o parts.model[/dim]
     """
     described = options.descriptions(describe)
+    if (address := options.address(url)) is not None:
+        from handful.cli import served
+
+        served.refuse(no_thumbnails=no_thumbnails or None)
+        served.fit(
+            address,
+            source,
+            str(output),
+            split=split,
+            described=described,
+            method=method,
+            json=json,
+            yes=yes,
+            views=views,
+            domain=domain,
+            templates=options.templates(templates),
+            use_text=not no_words,
+            encoder=encoder if encoder != "builtin" else None,
+            unknown_threshold=unknown_threshold,
+        )
+        return
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         confirm(f"{output} exists; replace it?", yes=yes, otherwise="name another folder")
     from handful.classifier import FewShotClassifier
@@ -77,12 +105,18 @@ def add(
         str, typer.Argument(help="Class of the pictures; a new one is made.", show_default=False)
     ],
     pictures: options.Pictures,
+    url: options.Url = None,
     json: options.Json = False,
 ) -> None:
     """Teach a saved classifier more pictures of a class. It replaces the saved one as a whole."""
+    names, sources = named_pictures(pictures)
+    if (address := options.address(url)) is not None:
+        from handful.cli import served
+
+        served.add(address, str(model), label, names, sources, json)
+        return
     from handful.classifier import load
 
-    names, sources = named_pictures(pictures)
     classifier = load(model)
     before = {shot.id for shot in classifier.shots_}
     classifier.partial_fit(sources, [_own_kind(label, classifier.classes_.dtype.kind)] * len(sources))
@@ -108,10 +142,16 @@ def remove(
         list[str],
         typer.Argument(help="Ids of shots, as `handful info MODEL --shots` lists them.", show_default=False),
     ],
+    url: options.Url = None,
     json: options.Json = False,
     yes: options.Yes = False,
 ) -> None:
     """Let a saved classifier forget shots, as if it had never seen them."""
+    if (address := options.address(url)) is not None:
+        from handful.cli import served
+
+        served.remove(address, str(model), shots, json, yes)
+        return
     from handful.classifier import load
 
     classifier = load(model)

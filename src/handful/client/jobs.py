@@ -1,6 +1,7 @@
 """Operations on heads and jobs: train, evaluate, wait; versions."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -16,9 +17,20 @@ _TRIES = 6
 _TICKS = 100  # of a job's progress
 
 
-def train(id: str, method: str, **options: Any) -> Steps[Job]:  # Any: JSON
-    """Start training a head by `tip-f` or `clip-adapter`; see `wait`.    options : of the method."""
-    body = {"method": method, **options}
+def train(
+    id: str,
+    method: str = "tip-f",
+    *,
+    options: Mapping[str, Any] | None = None,  # Any: numbers, text and bool, as the method has them
+    views: str | None = None,
+) -> Steps[Job]:
+    """Start training a head by `tip-f` or `clip-adapter`, which answers from then on; see `wait`.
+
+    options : of the method.    views : a policy of augmented copies, made of the kept pictures.
+    """
+    body: dict[str, Any] = {"method": method, "options": dict(options or {})}
+    if views is not None:
+        body["views"] = views
     return read(Job, (yield from asked(Request(method="POST", path=at(id, "train"), json=body, write=True))))
 
 
