@@ -1,28 +1,32 @@
 """Archives of others, read with distrust: nothing is unpacked to disk, and everything is counted."""
 
 import gzip
-import io
+import re
 import struct
-import tarfile
-import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from tarfile import TarError
+from typing import IO, cast
+from zipfile import BadZipFile
 
 from handful.errors import RequestError
+from handful.service.transfer.members import Member, shown
+from handful.service.transfer.tars import tar_files
+from handful.service.transfer.zips import zip_files
 from handful.sources import printable
 
-_END = b"PK\x05\x06"  # of a zip's end record
-_END_BYTES, _COMMENT_BYTES = 22, 65535
-_ENTRY_BYTES = 200  # of a zip's directory, on average at most
-_SKIPPED = ("__MACOSX",)
-_HEADER_BYTES = 2**20  # that a tar may spend on names and the like of one entry
-_BLOCK = 512  # of a tar
+_CLUTTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+_SPLITS = {"train", "training", "valid", "validation", "val", "dev", "test", "testing"}
+_DRIVE = re.compile(r"[A-Za-z]:")
 _DEEPEST = 16  # folders
+_LONGEST_NAME = 1000  # characters
+_USUAL = 64 * 2**20  # bytes that any archive may unpack to, however small it is
+_MOST_RATIO = 200  # times its own size; pictures hardly shrink at all
+_TAR_BYTES = 1536  # that a tar adds to a file: its header, a long name, and zeros up to a whole block
+_TAR_BLOCKS = 100  # at its end, in such units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,212 +39,134 @@ class ArchiveLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Scan:
+    """An archive that was looked through.    files : that count.    root : folders around class folders."""
+
+    files: int
+    root: int
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of the archive.    data : None where it is larger than a file may be."""
+    """A file of the archive, or why it cannot be taken.    label : its class folder's name."""
 
     number: int
     name: str
-    label: str | None
-    data: bytes | None
+    label: str
+    data: bytes
+    wrong: str | None = None
 
 
-def class_folders(path: Path, limits: ArchiveLimits, *, start: int = 0) -> Iterator[Entry]:
-    """Files of a zip, tar or tar.gz of class folders, from the entry `start` on.
+def scan(path: Path, limits: ArchiveLimits) -> Scan:
+    """Look through a zip, tar or tar.gz without keeping anything.
 
-    label : the class folder's name, None for a file in none. One folder around all others is looked through.
-    What begins with a dot, and __MACOSX, is left out.
-    Raises RequestError, before the first entry, for an archive that is damaged, encrypted or too large, and
-    for entries that are links or devices, leave the archive, or stand in it twice.
+    What begins with a dot, and other clutter of systems, does not count. One folder around all others is
+    looked through.
+    Raises RequestError for an archive that is damaged, encrypted, or larger than allowed, and for entries
+    that are links or devices, leave the archive, or stand in it twice.
     """
-    names = [name for name, _ in _files(path, limits, read=False)]
-    root = _common_root(names)
-    for number, (name, data) in enumerate(_files(path, limits, read=True, start=start), start=start):
-        parts = PurePosixPath(name).parts[root:]
-        yield Entry(number, name, parts[0] if len(parts) > 1 else None, data)
+    parts = [PurePosixPath(name).parts for name, _ in _files(path, limits, read=False)]
+    first = {own[0] for own in parts}
+    root = int(len(first) == 1 and min(len(own) for own in parts) > 2)
+    top = {own[root].lower() for own in parts if len(own) > root + 1}
+    if top and top <= _SPLITS and all(len(own) > root + 2 for own in parts):
+        raise RequestError(
+            f"this archive holds the splits {', '.join(sorted(top))}; send the class folders of one of them"
+        )
+    return Scan(len(parts), root)
 
 
-def named_files(path: Path, limits: ArchiveLimits) -> Iterator[tuple[str, bytes | None]]:
-    """Name and bytes of each file, checked as `class_folders` does."""
-    for _ in _files(path, limits, read=False):
-        pass
-    yield from _files(path, limits, read=True)
+def class_folders(path: Path, limits: ArchiveLimits, scanned: Scan, *, start: int = 0) -> Iterator[Entry]:
+    """The files that count, from number `start` on; pictures in folders below belong to the class above.
+
+    Raises as `scan`.
+    """
+    files = _files(path, limits, read=True, start=start)
+    for number, (name, data) in enumerate(files, start=start):
+        parts = PurePosixPath(name).parts[scanned.root :]
+        if len(parts) < 2:
+            yield Entry(number, name, "", b"", "it lies in no class folder")
+        elif isinstance(data, str):
+            yield Entry(number, name, parts[0], b"", data)
+        else:
+            yield Entry(number, name, parts[0], data)
 
 
-def count_files(path: Path, limits: ArchiveLimits) -> int:
-    """How many entries `class_folders` gives."""
-    return sum(1 for _ in _files(path, limits, read=False))
+def named_files(path: Path, limits: ArchiveLimits) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each file that counts. Raises as `scan`, and for a file that cannot be taken."""
+    for name, data in _files(path, limits, read=True):
+        if isinstance(data, str):
+            raise RequestError(f"{name!r} in this archive cannot be taken: {data}")
+        yield name, data
 
 
 def _files(
     path: Path, limits: ArchiveLimits, *, read: bool, start: int = 0
-) -> Iterator[tuple[str, bytes | None]]:
-    with path.open("rb") as file, _explained():
-        magic = file.read(4)
-        file.seek(0)
-        if magic[:2] == b"PK":
-            found = _zip_files(file, limits, read, start)
-        elif magic[:2] == b"\x1f\x8b":
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                yield from _tar_files(unpacked, limits, read, start)
-                return
-        else:
-            found = _tar_files(file, limits, read, start)
-        yield from found
-
-
-def _zip_files(
-    file: IO[bytes], limits: ArchiveLimits, read: bool, start: int
-) -> Iterator[tuple[str, bytes | None]]:
-    _check_directory(file, limits)
-    with zipfile.ZipFile(file) as archive:
-        infos = [info for info in archive.infolist() if not info.is_dir()]
-        budget = _Budget(limits)
-        wanted = -1
-        for info in infos:
-            budget.file(info.filename)
-            if info.flag_bits & 1:
-                raise RequestError(
-                    f"{_shown(info.filename)} is encrypted; make the archive without a password"
-                )
-            if (info.external_attr >> 16) & 0o170000 == 0o120000:
-                raise RequestError(f"{_shown(info.filename)} is a link; put the file itself into the archive")
-            budget.claim(info.file_size)
-            if _left_out(info.filename):
+) -> Iterator[tuple[str, bytes | str]]:
+    """Name, and bytes or what is wrong with them; b"" where they shall not be read."""
+    most = min(limits.unpacked, max(_USUAL, _MOST_RATIO * path.stat().st_size))
+    budget = _Budget(limits, most)
+    count = -1
+    with path.open("rb") as file, _explained(), _opened(file, limits, most) as members:
+        for member in members:
+            name = budget.admitted(member)
+            if any(part.startswith(".") or part in _CLUTTER for part in PurePosixPath(name).parts):
                 continue
-            wanted += 1
+            count += 1
             if not read:
-                yield info.filename, None
-            elif wanted >= start:
-                with archive.open(info) as member:
-                    yield info.filename, budget.read(member)
+                yield name, b""
+            elif count >= start:
+                too_large = member.size > limits.file
+                yield name, f"it is larger than {limits.file:,} bytes" if too_large else member.read()
 
 
-def _check_directory(file: IO[bytes], limits: ArchiveLimits) -> None:
-    """Before the zip's directory is read into memory."""
-    size = file.seek(0, io.SEEK_END)
-    file.seek(max(0, size - _END_BYTES - _COMMENT_BYTES))
-    tail = file.read()
-    at = tail.rfind(_END)
-    if at < 0 or len(tail) - at < _END_BYTES:
-        raise RequestError("this zip is cut off: its directory is missing; send it whole")
-    count, length = struct.unpack_from("<HL", tail, at + 10)
-    if (
-        length == 0xFFFFFFFF
-        or length > _ENTRY_BYTES * limits.files
-        or (count != 0xFFFF and count > limits.files)
-    ):
-        raise RequestError(f"this zip holds more than {limits.files:,} files; send it in parts")
+@contextmanager
+def _opened(file: IO[bytes], limits: ArchiveLimits, most: int) -> Iterator[Iterator[Member]]:
+    magic = file.read(2)
     file.seek(0)
-
-
-def _tar_files(
-    file: IO[bytes] | gzip.GzipFile, limits: ArchiveLimits, read: bool, start: int
-) -> Iterator[tuple[str, bytes | None]]:
-    budget = _Budget(limits)
-    guarded = _Guarded(file, limits)
-    wanted = -1
-    with tarfile.open(fileobj=guarded, mode="r:") as archive:
-        for member in archive:
-            archive.members.clear()  # type: ignore[attr-defined]  # tarfile remembers all that it has seen
-            if member.isdir():
-                continue
-            budget.file(member.name)
-            if not member.isfile():
-                raise RequestError(
-                    f"{_shown(member.name)} is a link or a device; put plain files into the archive"
-                )
-            budget.claim(member.size)
-            if _left_out(member.name):
-                continue
-            wanted += 1
-            if not read:
-                yield member.name, None
-            elif wanted >= start:
-                opened = archive.extractfile(member)
-                yield member.name, None if opened is None else budget.read(opened)
+    if magic == b"PK":
+        yield zip_files(file, limits.files)
+        return
+    most += _TAR_BYTES * (limits.files + _TAR_BLOCKS)
+    if magic == b"\x1f\x8b":
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield tar_files(cast("IO[bytes]", unpacked), limits.file, most)
+    else:
+        yield tar_files(file, limits.file, most)
 
 
 class _Budget:
-    """What an archive has used of its limits."""
+    """What an archive has used of its limits.    most : bytes that it may unpack to."""
 
-    def __init__(self, limits: ArchiveLimits) -> None:
+    def __init__(self, limits: ArchiveLimits, most: int) -> None:
         self._limits = limits
-        self._claimed = 0
-        self._read = 0
-        self._names: Counter[str] = Counter()
+        self._most = most
+        self._size = 0
+        self._names: set[str] = set()
 
-    def file(self, name: str) -> None:
-        path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in name.split("/")[0] or "\0" in name:
-            raise RequestError(f"{_shown(name)} leads out of the archive; make it with relative names")
+    def admitted(self, member: Member) -> str:
+        """The name with "/" between folders. Raises RequestError for what must not be in an archive."""
+        if len(member.name) > _LONGEST_NAME:
+            raise RequestError(f"{shown(member.name)} has a name of over {_LONGEST_NAME} characters")
+        path = PurePosixPath(member.name.replace("\\", "/"))
+        name = str(path)
+        if path.is_absolute() or ".." in path.parts or _DRIVE.match(name) or "\0" in name:
+            raise RequestError(f"{shown(name)} leads out of the archive; make it with relative names")
         if len(path.parts) > _DEEPEST:
-            raise RequestError(f"{_shown(name)} lies more than {_DEEPEST} folders deep")
-        self._names[name] += 1
-        if self._names[name] > 1:
-            raise RequestError(f"{_shown(name)} stands twice in the archive")
+            raise RequestError(
+                f"{shown(name)} lies more than {_DEEPEST} folders deep; send the class folders"
+            )
+        if name in self._names:
+            raise RequestError(f"{shown(name)} stands twice in the archive; make it anew")
+        self._names.add(name)
         if len(self._names) > self._limits.files:
             raise RequestError(f"the archive holds more than {self._limits.files:,} files; send it in parts")
-
-    def claim(self, size: int) -> None:
-        self._claimed += size
-        if self._claimed > self._limits.unpacked:
+        self._size += member.size
+        if self._size > self._most:
             raise RequestError(
-                f"the archive unpacks to more than {self._limits.unpacked:,} bytes; send it in parts"
+                f"the archive unpacks to more than {self._most:,} bytes, as much as it may; send it in parts"
             )
-
-    def read(self, member: IO[bytes]) -> bytes | None:
-        """Its bytes, or None where they are too many, whatever the archive claims."""
-        data = member.read(self._limits.file + 1)
-        self._read += len(data)
-        if self._read > self._limits.unpacked:
-            raise RequestError(
-                f"the archive unpacks to more than {self._limits.unpacked:,} bytes; send it in parts"
-            )
-        return None if len(data) > self._limits.file else data
-
-
-class _Guarded(io.RawIOBase):
-    """A tar's bytes; refuses to read more at once than a file or a header may have, and more than allowed."""
-
-    def __init__(self, file: IO[bytes] | gzip.GzipFile, limits: ArchiveLimits) -> None:
-        self._file = file
-        self._most_at_once = max(limits.file + 1, _HEADER_BYTES)
-        self._most = limits.unpacked + 3 * _BLOCK * (limits.files + 1)
-
-    def read(self, size: int = -1) -> bytes:
-        if size < 0 or size > self._most_at_once:
-            raise RequestError("a header in this archive is far too long; make the archive anew")
-        return self._file.read(size)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence == io.SEEK_SET and offset > self._most:
-            raise RequestError(f"the archive unpacks to more than {self._most:,} bytes; send it in parts")
-        return self._file.seek(offset, whence)
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
-
-def _common_root(names: list[str]) -> int:
-    """1 where all files lie in folders of one folder."""
-    parts = [PurePosixPath(name).parts for name in names]
-    shared = {own[0] for own in parts}
-    return int(len(shared) == 1 and bool(parts) and min(len(own) for own in parts) > 2)
-
-
-def _left_out(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return any(part.startswith(".") or part in _SKIPPED for part in parts)
-
-
-def _shown(name: str) -> str:
-    return f"the entry {printable(name)[:100]!r}"
+        return name
 
 
 @contextmanager
@@ -248,14 +174,16 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
+        BadZipFile,
+        TarError,
         gzip.BadGzipFile,
         zlib.error,
         EOFError,
-        NotImplementedError,
-        struct.error,
+        NotImplementedError,  # zipfile's, for what it cannot unpack
+        RecursionError,  # tarfile's, for headers about headers
+        OverflowError,
         UnicodeError,
+        struct.error,
     ) as exc:
         raise RequestError(
             f"this is no zip, tar or tar.gz, or it is damaged ({printable(str(exc))}); make the archive anew"

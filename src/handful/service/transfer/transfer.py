@@ -11,7 +11,7 @@ from handful.service.changes import Changes, not_found
 from handful.service.classifiers import SHOWN_CLASSES, ClassifierView
 from handful.service.heads import Heads
 from handful.service.jobs import Jobs
-from handful.service.once import Once, check_once, rendered
+from handful.service.once import Once, check_once, of_content, rendered
 from handful.service.transfer.archives import ArchiveLimits
 from handful.service.transfer.package import Package, Writer, read_package
 from handful.service.transfer.uploads import Uploads
@@ -92,11 +92,11 @@ class Transfer:
 
         Raises RequestError for a package that is not as it was exported, or of another encoder.
         """
-        await check_once(self._store, once)
         id = new_id()
         try:
-            path = await self.uploads.keep(id, stream, self._most)
-            package = await asyncio.to_thread(read_package, path, self._limits)
+            once = of_content(once, await self.uploads.keep(id, stream, self._most))
+            await check_once(self._store, once)
+            package = await asyncio.to_thread(read_package, self.uploads.path(id), self._limits)
         finally:
             await asyncio.to_thread(self.uploads.remove, id)
         record = replace(package.classifier, tenant=tenant, id=id, updated=datetime.now(UTC))
@@ -146,9 +146,8 @@ class Transfer:
         stream: AsyncIterator[bytes],
         once: Once | None,
     ) -> JobRecord:
-        await check_once(self._store, once)
         id = new_id()
-        await self.uploads.keep(id, stream, self._most)
+        once = of_content(once, await self.uploads.keep(id, stream, self._most))
         try:
             return await self._jobs.submit(tenant, kind, classifier, {}, once, id=id)
         except BaseException:

@@ -1,0 +1,105 @@
+"""Versions, jobs, training and encoders over HTTP."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from handful.api.schemas.classifiers import In, Method
+from handful.service.versions import VersionView
+from handful.storage.records import JobRecord
+
+
+class VersionOut(BaseModel):
+    """A head."""
+
+    version: int
+    method: str
+    created: datetime
+    active: bool
+    stale: bool
+
+    @classmethod
+    def of(cls, view: VersionView) -> Self:
+        """From what the use cases give."""
+        return cls(
+            version=view.version,
+            method=view.method,
+            created=view.created,
+            active=view.active,
+            stale=view.stale,
+        )
+
+
+class VersionsOut(BaseModel):
+    """The heads of a classifier, newest first."""
+
+    items: list[VersionOut]
+    next_cursor: None = None
+
+
+class TrainIn(In):
+    """How to train."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"method": "tip-f"}})
+
+    method: Method = "tip-f"
+    options: Annotated[
+        dict[str, float | int | str | bool | None], Field(description="of the method, such as learning_rate")
+    ] = {}
+    views: Annotated[
+        str | None,
+        Field(max_length=40, description="augment kept pictures by this policy; null: train on shots as stored"),
+    ] = None
+
+
+class EvaluateIn(In):
+    """What to evaluate: null is the classifier's own method."""
+
+    method: Method | None = None
+
+
+class JobOut(BaseModel):
+    """Work that outlives its request."""
+
+    id: str
+    kind: str
+    classifier: str | None
+    status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    progress: Annotated[float, Field(ge=0, le=1)]
+    result: dict[str, Any] | None  # Any: each kind has its own
+    error: Annotated[dict[str, Any] | None, Field(description="a problem, where it failed")]  # Any: JSON
+    created: datetime
+    updated: datetime
+
+    @classmethod
+    def of(cls, job: JobRecord) -> Self:
+        """From what the use cases give."""
+        return cls(
+            id=job.id,
+            kind=job.kind,
+            classifier=job.classifier,
+            status=job.status,
+            progress=min(max(job.progress or 0.0, 0.0), 1.0),
+            result=None if job.result is None else dict(job.result),
+            error=None if job.error is None else dict(job.error),
+            created=job.created,
+            updated=job.updated,
+        )
+
+
+class EncoderOut(BaseModel):
+    """An encoder that classifiers may name."""
+
+    name: str
+    dimension: int
+    fingerprint: str
+    default: bool
+    description: str
+
+
+class EncodersOut(BaseModel):
+    """All of them."""
+
+    items: list[EncoderOut]
+    next_cursor: None = None
