@@ -141,7 +141,9 @@ async def pictures(request: Request) -> Sent:
     if kind == _BYTES:
         data = await request.body()
         if len(data) % 4:
-            raise RequestError(f"{len(data)} bytes are no float32 numbers; send rows of 4 bytes each", pointer="/")
+            raise RequestError(
+                f"{len(data)} bytes are no float32 numbers; send rows of 4 bytes each", pointer="/"
+            )
         return Sent(rows=np.frombuffer(data, "<f4"), digest=sha256(data).hexdigest())
     raise unsupported(request, _JSON, _FORM, "image/*", _BYTES)
 

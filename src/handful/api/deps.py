@@ -33,7 +33,9 @@ def service_of(connection: HTTPConnection) -> Service:
 def caller_with(scope: Scope) -> Callable[[Request, Any], Awaitable[Caller]]:
     """A dependency: the caller, who may do what needs this scope. Raises AccessError, QuotaError."""
 
-    async def caller(request: Request, _: Annotated[Any, Security(bearer)] = None) -> Caller:  # Any: for OpenAPI
+    async def caller(
+        request: Request, _: Annotated[Any, Security(bearer)] = None
+    ) -> Caller:  # Any: for OpenAPI
         service = service_of(request)
         tenant = TENANT
         if await service.keys.exist():
@@ -66,8 +68,8 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=200,
-        description="any text of yours; a request that is sent again under it is not done again, and gets the "
-        "same answer",
+        description="any text of yours; a request that is sent again under it is not done again, and gets "
+        "the same answer",
     ),
 ]
 

@@ -119,7 +119,9 @@ def install(app: FastAPI) -> None:
 
 def _of_domain(request: Request, exc: Exception) -> Response:
     if isinstance(exc, AccessError):
-        status, kind, title = (403, "forbidden", "Not allowed") if exc.known else (401, "key", "API key needed")
+        status, kind, title = (
+            (403, "forbidden", "Not allowed") if exc.known else (401, "key", "API key needed")
+        )
         headers = {} if exc.known else {"WWW-Authenticate": 'Bearer realm="handful"'}
         return problem_response(request, status, kind, title, str(exc), headers=headers)
     status, kind, title = next((s, k, t) for known, s, k, t in _KINDS if isinstance(exc, known))

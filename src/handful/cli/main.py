@@ -10,6 +10,8 @@ from typer.core import TyperGroup
 from handful import __version__
 from handful.cli import about, ask, evaluation, teach
 from handful.cli.encoders import app as encoders
+from handful.cli.keys import app as keys
+from handful.cli.serve import serve
 from handful.cli.terminal import say
 from handful.errors import HandfulError
 
@@ -99,6 +101,8 @@ def handful(
 
 for command in (teach.fit, ask.classify, ask.zero_shot, teach.add, teach.remove, evaluation.evaluate):
     app.command(no_args_is_help=True)(command)
+app.command()(serve)
+app.add_typer(keys, name="keys")
 app.add_typer(encoders, name="encoders")
 app.command(no_args_is_help=True)(about.info)
 app.command()(about.doctor)

@@ -95,6 +95,13 @@ class Answers:
         metrics.CLASSIFY_SECONDS.observe(done - started)
         return Answer(predictions=said, version=ready.version, encoder=record.encoder, timings=timings)
 
+    async def dimension(self, tenant: str, id: str) -> int:
+        """Columns D of a classifier's embeddings. Raises NotFoundError."""
+        record = await self._store.classifier(tenant, id)
+        if record is None:
+            raise not_found(id)
+        return self._heads.encoder_of(record).dimension
+
     async def zero_shot(
         self,
         tenant: str,

@@ -55,7 +55,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
     Raises StorageError where the store or the blobs cannot be opened.
     """
     async with AsyncExitStack() as stack:
-        store = open_store(settings.store_url or f"sqlite:///{settings.data_dir.absolute()}/store.sqlite")
+        store = store_of(settings)
         stack.push_async_callback(store.close)
         blobs = Blobs(settings.blobs_url or str(settings.data_dir.absolute() / "blobs"))
         encoding = Encoding(settings, encoder)
@@ -68,7 +68,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
         shots = Shots(store, blobs, changes, encoding, heads)
         classifiers = Classifiers(store, changes, encoding)
         transfer = Transfer(store, blobs, changes, heads, jobs, settings)
-        upkeep = Upkeep(store, blobs)
+        upkeep = Upkeep(store, blobs, transfer.uploads)
         stack.push_async_callback(upkeep.close)
         warming = asyncio.create_task(encoding.start(), name="handful-warm-up")
         stack.push_async_callback(_done, warming)
@@ -77,7 +77,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
                 Train(store, blobs, changes, encoding, heads),
                 Evaluate(encoding, heads, store),
                 ImportShots(transfer.uploads, shots, settings),
-                ImportClassifiers(transfer.uploads, classifiers, shots, settings),
+                ImportClassifiers(transfer.uploads, classifiers, shots, store, settings),
             ]
         )
         yield Service(
@@ -95,6 +95,11 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
             transfer=transfer,
             keys=Keys(store, settings.admin_key_file),
         )
+
+
+def store_of(settings: Settings) -> Store:
+    """The store that the settings name. Raises StorageError."""
+    return open_store(settings.store_url or f"sqlite:///{settings.data_dir.absolute()}/store.sqlite")
 
 
 async def _done(warming: "asyncio.Task[None]") -> None:

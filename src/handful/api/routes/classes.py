@@ -25,7 +25,9 @@ async def list_classes(
     return sent(json_of(ClassesOut(items=items, next_cursor=found.next_cursor)))
 
 
-@router.post("", status_code=201, response_model=ClassesOut, responses=responses(400, 404, 409, 413, 415, 507))
+@router.post(
+    "", status_code=201, response_model=ClassesOut, responses=responses(400, 404, 409, 413, 415, 507)
+)
 async def put_classes(
     request: Request,
     id: str,

@@ -61,7 +61,7 @@ async def list_classifiers(
 async def import_classifier(
     request: Request, caller: WriterOf, service: ServiceDep, key: IdempotencyKey = None
 ) -> Response:
-    """A classifier from the file that an export made: all of it, or nothing. It answers as the exported one."""
+    """A classifier from the file that an export made, which answers as that did: all of it, or nothing."""
     if media_type(request) not in ("application/zip", "application/octet-stream"):
         raise unsupported(request, "application/zip")
     once = once_of(request, caller, "", lambda view: rendered(view, 201))
@@ -75,9 +75,7 @@ async def get_classifier(id: str, caller: Reader, service: ServiceDep) -> Respon
     return sent(rendered(await service.classifiers.get(caller.tenant, id)))
 
 
-@router.patch(
-    "/{id}", response_model=ClassifierOut, responses=responses(400, 404, 409, 412, 413, 415, 507)
-)
+@router.patch("/{id}", response_model=ClassifierOut, responses=responses(400, 404, 409, 412, 413, 415, 507))
 async def patch_classifier(
     request: Request,
     id: str,

@@ -67,10 +67,14 @@ async def evaluate(
 ) -> Response:
     """What the classifier would answer for its own shots, had it not been taught them.
 
-    Its result has accuracy, macro-F1, ECE and NLL, each {value, low, high}; each class's share of right answers;
-    confusions; mistakes; and shots whose label looks wrong.
+    Its result has accuracy, macro-F1, ECE and NLL, each {value, low, high}; each class's share of right
+    answers; confusions; mistakes; and shots whose label looks wrong.
     """
-    asked = {} if body is None or body.method is None else {"method": checked_training({"method": body.method})["method"]}
+    asked = (
+        {}
+        if body is None or body.method is None
+        else {"method": checked_training({"method": body.method})["method"]}
+    )
     await service.classifiers.get(caller.tenant, id)
     once = once_of(request, caller, "" if body is None else body.model_dump_json(), accepted)
     return sent(accepted(await service.jobs.submit(caller.tenant, "evaluate", id, asked, once)))
@@ -123,7 +127,9 @@ async def follow_job(id: str, caller: Reader, service: ServiceDep) -> Response:
     await service.jobs.get(caller.tenant, id)
     changes = service.jobs.events(caller.tenant, id)
     return StreamingResponse(
-        _events(changes), media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        _events(changes),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 

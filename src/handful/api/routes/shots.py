@@ -99,8 +99,8 @@ async def add_shots(
 ) -> Response:
     """Add labelled pictures or embeddings; the next answer counts them. All are stored, or none.
 
-    At most 256 pictures or 10,000 embeddings, and 64 MB, unless the service is set up otherwise. A zip or tar of
-    class folders, up to 2 GB, is taken as a job.
+    At most 256 pictures or 10,000 embeddings, and 64 MB, unless the service is set up otherwise. A zip or
+    tar of class folders, up to 2 GB, is taken as a job.
     """
     if is_archive(request):
         once = once_of(request, caller, "", accepted)
@@ -112,7 +112,9 @@ async def add_shots(
     elif media_type(request) == "application/json":
         new, digest = await _of_json(request, caller.tenant, id, service)
     else:
-        raise unsupported(request, "multipart/form-data", "application/json", "application/zip", "application/x-tar")
+        raise unsupported(
+            request, "multipart/form-data", "application/json", "application/zip", "application/x-tar"
+        )
     once = once_of(request, caller, digest, lambda views: rendered(id, views))
     views = await service.shots.add(caller.tenant, id, new, once, timings=timings)
     return sent(rendered(id, views), server_timing(timings))
@@ -186,7 +188,9 @@ async def get_shot_image(
 ) -> Response:
     """The kept picture as JPEG, without metadata."""
     data = await service.shots.image(caller.tenant, id, shot, size)
-    return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=31536000, immutable"})
+    return Response(
+        data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=31536000, immutable"}
+    )
 
 
 async def _of_form(request: Request) -> tuple[list[NewShot], str]:
@@ -253,7 +257,7 @@ def _one_each(values: list[str], count: int, name: str) -> list[str]:
         return values * count
     if len(values) != count:
         raise RequestError(
-            f"there are {count} files and {len(values)} values of `{name}`; give one for all, or one for each",
+            f"there are {count} files and {len(values)} values of `{name}`; give one for all, or one each",
             pointer=f"/{name}",
         )
     return values

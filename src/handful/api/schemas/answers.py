@@ -36,7 +36,9 @@ class ClassifyIn(In):
     images: list[Base64] | None = None
     embeddings: Annotated[
         list[list[float]] | list[str] | str | None,
-        Field(description="rows of D numbers, or base64 of little-endian float32, one text per row or for all"),
+        Field(
+            description="rows of D numbers, or base64 of little-endian float32, one text per row or for all"
+        ),
     ] = None
     top_k: TopK = 5
     coverage: Coverage = None

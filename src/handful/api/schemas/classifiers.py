@@ -27,7 +27,9 @@ Views = Annotated[
         max_length=40,
     ),
 ]
-Threshold = Annotated[float, Field(ge=0, le=1, description="p-value `known` under which an answer is unknown")]
+Threshold = Annotated[
+    float, Field(ge=0, le=1, description="p-value `known` under which an answer is unknown")
+]
 
 
 class In(BaseModel):

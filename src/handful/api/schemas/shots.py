@@ -9,9 +9,7 @@ from handful.api.schemas.classifiers import In, Name
 from handful.service.shots import ShotView
 
 Base64 = Annotated[str, Field(description="base64, or a data URI")]
-Embedding = Annotated[
-    list[float] | str, Field(description="D numbers, or base64 of little-endian float32")
-]
+Embedding = Annotated[list[float] | str, Field(description="D numbers, or base64 of little-endian float32")]
 
 
 class ShotIn(In):

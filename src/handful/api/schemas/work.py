@@ -44,12 +44,14 @@ class TrainIn(In):
     model_config = ConfigDict(json_schema_extra={"example": {"method": "tip-f"}})
 
     method: Method = "tip-f"
-    options: Annotated[
-        dict[str, float | int | str | bool | None], Field(description="of the method, such as learning_rate")
-    ] = {}
+    options: dict[str, float | int | str | bool | None] = Field(
+        default_factory=dict, description="of the method, such as learning_rate"
+    )
     views: Annotated[
         str | None,
-        Field(max_length=40, description="augment kept pictures by this policy; null: train on shots as stored"),
+        Field(
+            max_length=40, description="augment kept pictures by this policy; null: train on shots as stored"
+        ),
     ] = None
 
 

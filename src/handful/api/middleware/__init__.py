@@ -1,0 +1,1 @@
+"""What happens around every request; plain ASGI, so that it costs little."""
