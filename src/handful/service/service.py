@@ -67,7 +67,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
         stack.push_async_callback(jobs.close)
         shots = Shots(store, blobs, changes, encoding, heads)
         classifiers = Classifiers(store, changes, encoding)
-        transfer = Transfer(store, blobs, changes, heads, jobs, settings)
+        transfer = Transfer(store, blobs, changes, classifiers, heads, jobs, settings)
         upkeep = Upkeep(store, blobs, transfer.uploads)
         stack.push_async_callback(upkeep.close)
         warming = asyncio.create_task(encoding.start(), name="handful-warm-up")

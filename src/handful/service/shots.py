@@ -98,7 +98,8 @@ class Shots:
             raise RequestError("there is no shot in this request; give at least one")
         names = list(ids) if ids is not None else new_ids(len(new))
         seen = await self.encoded(record, new, names, timings)
-        async with self._written(seen):
+        there = {} if ids is None else await self._store.shots_named(tenant, id, names)
+        async with self._written([one for one in seen if one.record.id not in there]):
             return await self._changes.to(tenant, id, lambda now: self._added(now, seen), once)
 
     async def create_with(self, view: ClassifierView, new: Sequence[NewShot]) -> ClassifierRecord:
@@ -127,6 +128,8 @@ class Shots:
         try:
             await asyncio.gather(*puts)
             yield
+        except asyncio.CancelledError:  # the change may be written all the same, and then needs them
+            raise
         except BaseException:
             await asyncio.gather(*puts, return_exceptions=True)
             await asyncio.shield(self._removed([name for name, _ in kept]))
@@ -240,7 +243,7 @@ class Shots:
         """Shots with their rows, not yet written anywhere. Raises RequestError, BusyError."""
         encoder = self._heads.encoder_of(record)
         for shot in new:
-            _check(shot)
+            check_shot(shot)
         pictured = [shot for shot in new if shot.image is not None]
         pictures = iter(
             await self._encoding.pictures(
@@ -344,7 +347,8 @@ def _addition(
     return Change(before=record, after=after, put_classes=changed, put_shots=added), views
 
 
-def _check(shot: NewShot) -> None:
+def check_shot(shot: NewShot) -> None:
+    """Raises RequestError for what a shot says of itself at too great length."""
     for name, value in (("group", shot.group), ("source_id", shot.source_id)):
         if value is not None and not 1 <= len(value) <= _LONGEST_NAME:
             raise RequestError(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import structlog
 
 from handful.errors import StorageError
+from handful.service.transfer.uploads import Uploads
 from handful.storage.blobs import Blobs
 from handful.storage.store import Store
 
@@ -18,8 +19,9 @@ _log = structlog.get_logger("handful.upkeep")
 class Upkeep:
     """Runs while the service does. What it leaves undone it finds again at its next turn."""
 
-    def __init__(self, store: Store, blobs: Blobs) -> None:
+    def __init__(self, store: Store, blobs: Blobs, uploads: Uploads) -> None:
         self._store = store
+        self._uploads = uploads
         self._blobs = blobs
         self._task = asyncio.create_task(self._run(), name="handful-upkeep")
 
@@ -32,6 +34,7 @@ class Upkeep:
         while True:
             try:
                 await self.sweep()
+                await self._uploads.sweep(self._store)
                 await self._store.forget_expired(datetime.now(UTC))
             except StorageError as exc:
                 _log.warning("upkeep failed", error=str(exc))

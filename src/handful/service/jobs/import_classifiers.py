@@ -2,22 +2,23 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from functools import partial
 from typing import Any
 
 from handful.errors import QuotaError, RequestError, ServiceError
 from handful.images import Limits
-from handful.service.classifiers import Classifiers
+from handful.service.classifiers import Classifiers, NewClassifier
 from handful.service.jobs.work import Work
-from handful.service.shots import Shots
-from handful.service.transfer.ndjson import numbered_lines, parsed_line
+from handful.service.shots import NewShot, Shots
+from handful.service.transfer.ndjson import LONGEST_LINE, numbered_lines, parsed_line
 from handful.service.transfer.uploads import Uploads
 from handful.settings import Settings
 from handful.storage.ids import derived_id
 from handful.storage.records import JobRecord
-from handful.storage.store import ChangedMeanwhileError
+from handful.storage.store import ChangedMeanwhileError, Store
 
 _TOGETHER = 64  # lines whose changes share a commit
+_BYTES = 32 * 2**20  # of such lines, above which there are fewer
 _MOST_SHOWN = 1000  # ids, and wrong lines, in the result
 
 
@@ -30,8 +31,11 @@ class ImportClassifiers:
         """There is nothing to choose."""
         return {}
 
-    def __init__(self, uploads: Uploads, classifiers: Classifiers, shots: Shots, settings: Settings) -> None:
+    def __init__(
+        self, uploads: Uploads, classifiers: Classifiers, shots: Shots, store: Store, settings: Settings
+    ) -> None:
         self._uploads = uploads
+        self._store = store
         self._classifiers = classifiers
         self._shots = shots
         self._limits = Limits(
@@ -39,9 +43,10 @@ class ImportClassifiers:
             max_pixels=settings.image_max_pixels,
             max_side=settings.image_max_side,
         )
+        self._most_images = settings.request_max_images
 
     async def run(self, work: Work) -> Mapping[str, Any]:
-        path = self._uploads.path(work.job.id)
+        path = self._uploads.path(work.job.tenant, work.job.id)
         if not await asyncio.to_thread(path.is_file):
             raise RequestError("the upload of this job is gone; send it again")
         size = path.stat().st_size
@@ -49,12 +54,17 @@ class ImportClassifiers:
         cursor |= work.job.cursor
         lines = numbered_lines(path, cursor["at"])
         first = cursor["lines"]
-        while some := await asyncio.to_thread(_take, lines):
+        while some := await asyncio.to_thread(self._take, lines):
             outcomes = await asyncio.gather(
-                *(self._one(work, first + number, line) for number, line, _ in some)
+                *(self._one(work, first + number, line) for number, line, _ in some), return_exceptions=True
             )
+            for outcome in outcomes:
+                if isinstance(outcome, QuotaError):
+                    raise QuotaError(f"{outcome}; {cursor['made']:,} lines or more were imported before")
+                if isinstance(outcome, BaseException):
+                    raise outcome
             made = [outcome for outcome in outcomes if isinstance(outcome, str)]
-            failed = [outcome for outcome in outcomes if not isinstance(outcome, str)]
+            failed = [outcome for outcome in outcomes if isinstance(outcome, dict)]
             cursor = {
                 "at": some[-1][2],
                 "lines": first + some[-1][0] + 1,
@@ -77,24 +87,44 @@ class ImportClassifiers:
         }
 
     async def over(self, job: JobRecord) -> None:
-        await asyncio.to_thread(self._uploads.remove, job.id)
+        await asyncio.to_thread(self._uploads.remove, job.tenant, job.id)
 
-    async def _one(self, work: Work, number: int, line: bytes) -> str | dict[str, Any]:
+    async def _one(self, work: Work, number: int, line: "ParsedLine") -> str | dict[str, Any]:
         """The new classifier's id; or what is wrong with the line."""
         work.check()
         id = derived_id(work.job.id, number)
         try:
-            told = parsed_line(line)
-            view = self._classifiers.prepared(work.job.tenant, told.classifier(), id)
-            await self._shots.create_with(view, told.new_shots(self._limits))
+            if isinstance(line, RequestError):
+                raise line
+            told, shots = line
+            view = self._classifiers.prepared(work.job.tenant, told, id)
+            if await self._store.classifier(work.job.tenant, id) is None:
+                await work.patiently(partial(self._shots.create_with, view, shots))
         except ChangedMeanwhileError:
-            return id  # it was made before this worker took over
+            return id  # made by a worker that was thought dead
         except QuotaError:
             raise
         except ServiceError as exc:
             return {"line": number + 1, "reason": str(exc)}
         return id
 
+    def _take(self, lines: Iterator[tuple[int, bytes | None, int]]) -> list[tuple[int, "ParsedLine", int]]:
+        taken: list[tuple[int, ParsedLine, int]] = []
+        size = 0
+        while len(taken) < _TOGETHER and size < _BYTES and (found := next(lines, None)) is not None:
+            number, line, end = found
+            taken.append((number, self._parsed(line), end))
+            size += len(line or b"")
+        return taken
 
-def _take(lines: Iterator[tuple[int, bytes, int]]) -> list[tuple[int, bytes, int]]:
-    return list(islice(lines, _TOGETHER))
+    def _parsed(self, line: bytes | None) -> "ParsedLine":
+        try:
+            if line is None:
+                raise RequestError(f"the line has over {LONGEST_LINE:,} bytes; give its shots in other ways")
+            told = parsed_line(line)
+            return told.classifier(), told.new_shots(self._limits, self._most_images)
+        except RequestError as exc:
+            return exc
+
+
+ParsedLine = tuple[NewClassifier, list[NewShot]] | RequestError

@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from functools import partial
 from typing import Any
 
 from handful.errors import QuotaError, RequestError
 from handful.service.jobs.work import Work
 from handful.service.shots import NewShot, Shots
-from handful.service.transfer.archives import ArchiveLimits, Entry, class_folders, count_files
+from handful.service.transfer.archives import ArchiveLimits, Entry, class_folders, scan
 from handful.service.transfer.uploads import Uploads
 from handful.settings import Settings
 from handful.storage.ids import derived_id
 from handful.storage.records import JobRecord
 
 _TOGETHER = 32  # pictures stored at once
+_BYTES = 32 * 2**20  # of pictures stored at once, above which there are fewer
 _MOST_SKIPPED = 100  # named in the result
 
 
@@ -37,19 +38,23 @@ class ImportShots:
         )
 
     async def run(self, work: Work) -> Mapping[str, Any]:
-        path = self._uploads.path(work.job.id)
+        path = self._uploads.path(work.job.tenant, work.job.id)
         if not await asyncio.to_thread(path.is_file):
             raise RequestError("the upload of this job is gone; send it again")
-        count = await asyncio.to_thread(count_files, path, self._limits)
+        scanned = await asyncio.to_thread(scan, path, self._limits)
+        count = scanned.files
         if not count:
             raise RequestError("this archive holds no files; put pictures into a folder for each class")
         done = int(work.job.cursor.get("done", 0))
         added = int(work.job.cursor.get("added", 0))
         skipped = list(work.job.cursor.get("skipped", ()))
         skipped_count = int(work.job.cursor.get("skipped_count", 0))
-        entries = class_folders(path, self._limits, start=done)
+        entries = class_folders(path, self._limits, scanned, start=done)
         while some := await asyncio.to_thread(_take, entries):
-            refused = await self._add(work, some)
+            try:
+                refused = await self._add(work, some)
+            except QuotaError as exc:
+                raise QuotaError(f"{exc}; {added:,} shots of this archive were added before") from exc
             done += len(some)
             added += len(some) - len(refused)
             skipped_count += len(refused)
@@ -62,51 +67,40 @@ class ImportShots:
         return {"shots": added, "skipped_count": skipped_count, "skipped": skipped}
 
     async def over(self, job: JobRecord) -> None:
-        await asyncio.to_thread(self._uploads.remove, job.id)
+        await asyncio.to_thread(self._uploads.remove, job.tenant, job.id)
 
     async def _add(self, work: Work, entries: list[Entry]) -> list[dict[str, str]]:
         """Add what can be added; what cannot, and why."""
-        refused = [{"name": entry.name, "reason": reason} for entry in entries if (reason := _wrong(entry))]
-        good = [entry for entry in entries if not _wrong(entry)]
-        try:
-            await self._store(work, good)
-            return refused
-        except QuotaError:
-            raise
-        except RequestError:  # one of them; which, shows one by one
-            for entry in good:
-                work.check()
-                try:
-                    await self._store(work, [entry])
-                except RequestError as exc:
-                    refused.append({"name": entry.name, "reason": str(exc)})
-            return refused
+        refused = [{"name": entry.name, "reason": entry.wrong} for entry in entries if entry.wrong]
+        good = [entry for entry in entries if not entry.wrong]
+        while good:
+            try:
+                await work.patiently(partial(self._store, work, good))
+                break
+            except RequestError as exc:
+                rest = [entry for entry in good if entry.name != exc.pointer]
+                if len(rest) == len(good):  # it is about no single picture
+                    raise
+                refused.append({"name": str(exc.pointer), "reason": str(exc)})
+                good = rest
+        return refused
 
     async def _store(self, work: Work, entries: list[Entry]) -> None:
-        if entries:
-            await self._shots.add(
-                work.job.tenant,
-                str(work.job.classifier),
-                [
-                    NewShot(
-                        label=str(entry.label),
-                        image=entry.data,
-                        source_id=entry.name[-200:],
-                        pointer=entry.name,
-                    )
-                    for entry in entries
-                ],
-                ids=[derived_id(work.job.id, entry.number) for entry in entries],
-            )
+        await self._shots.add(
+            work.job.tenant,
+            str(work.job.classifier),
+            [
+                NewShot(label=entry.label, image=entry.data, source_id=entry.name[-200:], pointer=entry.name)
+                for entry in entries
+            ],
+            ids=[derived_id(work.job.id, entry.number) for entry in entries],
+        )
 
 
 def _take(entries: Iterator[Entry]) -> list[Entry]:
-    return list(islice(entries, _TOGETHER))
-
-
-def _wrong(entry: Entry) -> str | None:
-    if entry.label is None:
-        return "it lies in no class folder"
-    if entry.data is None:
-        return "it is larger than a picture may be"
-    return None
+    taken: list[Entry] = []
+    size = 0
+    while len(taken) < _TOGETHER and size < _BYTES and (entry := next(entries, None)) is not None:
+        taken.append(entry)
+        size += len(entry.data)
+    return taken

@@ -7,12 +7,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EINVAL
 from pathlib import Path, PurePosixPath
 from tarfile import TarError
 from typing import IO, cast
 from zipfile import BadZipFile
 
-from handful.errors import RequestError
+from handful.errors import RequestError, StorageError
 from handful.service.transfer.members import Member, shown
 from handful.service.transfer.tars import tar_files
 from handful.service.transfer.zips import zip_files
@@ -153,9 +154,7 @@ class _Budget:
         if path.is_absolute() or ".." in path.parts or _DRIVE.match(name) or "\0" in name:
             raise RequestError(f"{shown(name)} leads out of the archive; make it with relative names")
         if len(path.parts) > _DEEPEST:
-            raise RequestError(
-                f"{shown(name)} lies more than {_DEEPEST} folders deep; send the class folders"
-            )
+            raise RequestError(f"{shown(name)} lies over {_DEEPEST} folders deep; send the class folders")
         if name in self._names:
             raise RequestError(f"{shown(name)} stands twice in the archive; make it anew")
         self._names.add(name)
@@ -173,6 +172,8 @@ class _Budget:
 def _explained() -> Iterator[None]:
     try:
         yield
+    except (RequestError, StorageError):
+        raise
     except (
         BadZipFile,
         TarError,
@@ -182,9 +183,13 @@ def _explained() -> Iterator[None]:
         NotImplementedError,  # zipfile's, for what it cannot unpack
         RecursionError,  # tarfile's, for headers about headers
         OverflowError,
-        UnicodeError,
+        ValueError,  # both's, for numbers and texts that make no sense
         struct.error,
     ) as exc:
         raise RequestError(
             f"this is no zip, tar or tar.gz, or it is damaged ({printable(str(exc))}); make the archive anew"
         ) from exc
+    except OSError as exc:
+        if exc.errno == EINVAL:  # zipfile seeks to where it is told
+            raise RequestError("this archive is damaged: a place in it is none; make it anew") from exc
+        raise StorageError(f"an upload cannot be read ({exc}); look at the disk") from exc

@@ -57,15 +57,21 @@ class ClassifierLine(_Line):
         told = self.model_dump(exclude={"classes", "shots"})
         return NewClassifier(**told, classes=tuple(NewClass(**one.model_dump()) for one in self.classes))
 
-    def new_shots(self, limits: Limits) -> list[NewShot]:
+    def new_shots(self, limits: Limits, most_images: int) -> list[NewShot]:
         """Raises RequestError for a picture or an embedding that is none."""
+        pictured = sum(one.image is not None for one in self.shots)
+        if pictured > most_images:
+            raise RequestError(
+                f"a line holds {pictured:,} images, and {most_images:,} may be; import an archive instead",
+                pointer="/shots",
+            )
         return [_shot(one, f"/shots/{at}", limits) for at, one in enumerate(self.shots)]
 
 
-def numbered_lines(path: Path, start: int) -> Iterator[tuple[int, bytes, int]]:
+def numbered_lines(path: Path, start: int) -> Iterator[tuple[int, bytes | None, int]]:
     """Number from 0, bytes and end of each line that is not blank, from the place `start` in the file on.
 
-    Numbers count the lines read here. Raises RequestError for a line that is too long.
+    Numbers count the lines read here. A line that is too long comes as None, and is never in memory.
     """
     with path.open("rb") as file:
         file.seek(start)
@@ -73,8 +79,10 @@ def numbered_lines(path: Path, start: int) -> Iterator[tuple[int, bytes, int]]:
         while line := file.readline(LONGEST_LINE + 1):
             number += 1
             if len(line) > LONGEST_LINE:
-                raise RequestError(f"a line has over {LONGEST_LINE:,} bytes; give its shots in more lines")
-            if line.strip():
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(LONGEST_LINE)
+                yield number, None, file.tell()
+            elif line.strip():
                 yield number, line, file.tell()
 
 
@@ -83,7 +91,7 @@ def parsed_line(line: bytes) -> ClassifierLine:
     try:
         return ClassifierLine.model_validate_json(line)
     except ValidationError as exc:
-        first = exc.errors()[0]
+        first = exc.errors(include_url=False, include_input=False)[0]
         pointer = "/" + "/".join(str(part) for part in first["loc"])
         raise RequestError(f"{pointer}: {first['msg']}", pointer=pointer) from None
 
@@ -110,7 +118,8 @@ def _shot(one: _LineShot, pointer: str, limits: Limits) -> NewShot:
     elif isinstance(one.embedding, str):
         row = base64_rows(one.embedding, pointer=f"{pointer}/embedding")
     else:
-        row = np.asarray(one.embedding, np.float32)
+        with np.errstate(over="ignore"):  # what is no float32 is infinite, and refused as that
+            row = np.asarray(one.embedding, np.float32)
     return NewShot(
         label=one.label,
         image=image,

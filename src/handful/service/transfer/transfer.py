@@ -1,47 +1,60 @@
 """Use cases about many shots or whole classifiers at once."""
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from itertools import islice
 
-from handful.errors import RequestError
+from handful.images import Limits
 from handful.service.changes import Changes, not_found
-from handful.service.classifiers import SHOWN_CLASSES, ClassifierView
+from handful.service.classifiers import SHOWN_CLASSES, Classifiers, ClassifierView
 from handful.service.heads import Heads
 from handful.service.jobs import Jobs
 from handful.service.once import Once, check_once, of_content, rendered
 from handful.service.transfer.archives import ArchiveLimits
-from handful.service.transfer.package import Package, Writer, read_package
+from handful.service.transfer.checks import asked_for, check_package
+from handful.service.transfer.package import Kept, Package, Writer, pictures_of, read_package
 from handful.service.transfer.uploads import Uploads
 from handful.settings import Settings
 from handful.storage.blobs import Blobs, digest_name
 from handful.storage.ids import new_id
-from handful.storage.records import HeadRecord, JobRecord, ShotRecord, Support
+from handful.storage.records import JobRecord, ShotRecord, Support
 from handful.storage.store import Change, Store
 
-_IN_MEMORY = 16 * 2**20  # bytes of an export, above which it takes a temporary file
-_CHUNK = 2**18  # bytes sent together
-_TOGETHER = 64  # pictures read or written at once
+_LARGEST_PART = 2**28  # bytes of a file in a package
+_TOGETHER = 16  # pictures read or written at once
 
 
 class Transfer:
     """Import archives and lines; export and import classifiers."""
 
     def __init__(
-        self, store: Store, blobs: Blobs, changes: Changes, heads: Heads, jobs: Jobs, settings: Settings
+        self,
+        store: Store,
+        blobs: Blobs,
+        changes: Changes,
+        classifiers: Classifiers,
+        heads: Heads,
+        jobs: Jobs,
+        settings: Settings,
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._changes = changes
+        self._classifiers = classifiers
         self._heads = heads
         self._jobs = jobs
         self._most = int(settings.upload_max_bytes)
         self._limits = ArchiveLimits(
             files=settings.upload_max_files,
             unpacked=settings.unpacked_max_bytes,
-            file=settings.unpacked_max_bytes,
+            file=_LARGEST_PART,
+        )
+        self._pictures = Limits(
+            max_bytes=settings.image_max_bytes,
+            max_pixels=settings.image_max_pixels,
+            max_side=settings.image_max_side,
         )
         self.uploads = Uploads(settings.data_dir / "uploads")
 
@@ -60,83 +73,91 @@ class Transfer:
         return await self._start(tenant, "import-classifiers", None, stream, once)
 
     async def export(self, tenant: str, id: str) -> AsyncIterator[bytes]:
-        """A package, in chunks. Raises NotFoundError before the first."""
+        """A package, in chunks, as of one moment. Raises NotFoundError before the first."""
         support = await self._store.support(tenant, id)
         if support is None:
             raise not_found(id)
-        heads = []
-        if support.classifier.pinned is not None:
-            found = await self._store.head(tenant, id, support.classifier.pinned.version)
-            heads = [found] if found is not None else []
-        return self._packed(support, heads)
+        found = await self._store.head(tenant, id, support.classifier.head_version)
+        return self._packed(support, [found] if found is not None else [])
 
-    async def _packed(self, support: Support, heads: list[tuple[HeadRecord, bytes]]) -> AsyncIterator[bytes]:
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-            writer = Writer(file, support, heads)
-            pictured = [shot for shot in support.shots if shot.blob is not None]
-            for start in range(0, len(pictured), _TOGETHER):
-                some = pictured[start : start + _TOGETHER]
-                images = await asyncio.gather(*(self._blobs.get(str(shot.blob)) for shot in some))
-                for shot, data in zip(some, images, strict=True):
-                    if data is not None:
-                        await asyncio.to_thread(writer.image, shot.id, data)
-            await asyncio.to_thread(writer.finish)
-            await asyncio.to_thread(file.seek, 0)
-            while chunk := await asyncio.to_thread(file.read, _CHUNK):
-                yield chunk
+    async def _packed(self, support: Support, heads: list[Kept]) -> AsyncIterator[bytes]:
+        writer = Writer(support, heads)
+        pictured = [shot for shot in support.shots if shot.blob is not None]
+        for start in range(0, len(pictured), _TOGETHER):
+            some = pictured[start : start + _TOGETHER]
+            images = await asyncio.gather(*(self._blobs.get(str(shot.blob)) for shot in some))
+            for shot, data in zip(some, images, strict=True):
+                if data is not None:  # deleted since then otherwise
+                    yield await asyncio.to_thread(writer.image, shot.id, data)
+        parts = writer.finish()
+        while part := await asyncio.to_thread(next, parts, b""):
+            yield part
 
     async def import_classifier(
         self, tenant: str, stream: AsyncIterator[bytes], once: Once | None = None
     ) -> ClassifierView:
         """A package as a new classifier, which answers as the exported one did; all of it, or nothing.
 
-        Raises RequestError for a package that is not as it was exported, or of another encoder.
+        Raises RequestError for a package that is not as it was exported, and ConflictError for one of other
+        weights of its encoder.
         """
         id = new_id()
         try:
-            once = of_content(once, await self.uploads.keep(id, stream, self._most))
+            once = of_content(once, await self.uploads.keep(tenant, id, stream, self._most))
             await check_once(self._store, once)
-            package = await asyncio.to_thread(read_package, self.uploads.path(id), self._limits)
+            path = self.uploads.path(tenant, id)
+            package = await asyncio.to_thread(read_package, path, self._limits, self._pictures)
+            return await self._take_in(tenant, id, package, once)
         finally:
-            await asyncio.to_thread(self.uploads.remove, id)
-        record = replace(package.classifier, tenant=tenant, id=id, updated=datetime.now(UTC))
-        encoder = self._heads.encoder_of(record)
-        if any(len(shot.rows) < 2 or shot.rows[:2] != _width(encoder.dimension) for shot in package.shots):
-            raise RequestError(f"this package has embeddings of another width than {encoder.dimension}")
-        if record.pinned is not None and record.pinned.version not in [
-            head.version for head, _ in package.heads
-        ]:
-            raise RequestError(
-                f"this package lacks head {record.pinned.version}, which answers; export it again"
-            )
-        shots = [_placed(shot, record.tenant, id, package) for shot in package.shots]
-        counts = {one.key: 0 for one in package.classes}
-        for shot in shots:
-            counts[shot.class_key] += 1
-        record = replace(
-            record,
-            class_count=len(package.classes),
-            shot_count=len(shots),
-            image_bytes=sum(shot.blob_bytes for shot in shots),
-            next_class=max([record.next_class, *(one.key + 1 for one in package.classes)]),
-        )
-        classes = tuple(replace(one, shots=counts[one.key]) for one in package.classes)
-        view = ClassifierView(record=record, classes=classes[:SHOWN_CLASSES])
+            await asyncio.to_thread(self.uploads.remove, tenant, id)
+
+    async def _take_in(self, tenant: str, id: str, package: Package, once: Once | None) -> ClassifierView:
+        view = self._classifiers.prepared(tenant, asked_for(package), id)
+        encoder = self._heads.encoder_of(replace(view.record, fingerprint=package.classifier.fingerprint))
+        await asyncio.to_thread(check_package, package, encoder)
         try:
-            await self._put(package, shots)
+            shots = await self._put_pictures(tenant, id, package)
+            counts = Counter(shot.class_key for shot in shots)
+            classes = tuple(
+                replace(one, key=told.key, shots=counts[told.key])
+                for one, told in zip(view.classes, package.classes, strict=True)
+            )
+            record = replace(
+                view.record,
+                revision=package.classifier.revision,
+                support_version=package.classifier.support_version,
+                pinned=package.classifier.pinned,
+                next_class=package.classifier.next_class,
+                shot_count=len(shots),
+                image_bytes=sum(shot.blob_bytes for shot in shots),
+            )
+            shown = ClassifierView(record=record, classes=classes[:SHOWN_CLASSES])
             change = Change(
                 before=None,
                 after=record,
                 put_classes=classes,
                 put_shots=shots,
                 put_heads=package.heads,
-                reply=rendered(once, view),
+                reply=rendered(once, shown),
             )
             await self._changes.write(change, once)
+        except asyncio.CancelledError:  # the change may be written all the same, and then needs its pictures
+            raise
         except BaseException:
             await asyncio.shield(self._blobs.remove(f"{tenant}/{id}/"))
             raise
-        return view
+        return shown
+
+    async def _put_pictures(self, tenant: str, id: str, package: Package) -> list[ShotRecord]:
+        """The shots with their pictures at the new classifier's place."""
+        placed = {shot.id: replace(shot, blob=None, blob_bytes=0) for shot in package.shots}
+        pictures = pictures_of(self.uploads.path(tenant, id), self._limits, package)
+        while some := await asyncio.to_thread(lambda: list(islice(pictures, _TOGETHER))):
+            for shot, data in some:
+                name = digest_name(f"{tenant}/{id}/{shot}", data, "jpg")
+                placed[shot] = replace(placed[shot], blob=name, blob_bytes=len(data))
+            await asyncio.gather(*(self._blobs.put(str(placed[shot].blob), data) for shot, data in some))
+        return list(placed.values())
 
     async def _start(
         self,
@@ -147,31 +168,11 @@ class Transfer:
         once: Once | None,
     ) -> JobRecord:
         id = new_id()
-        once = of_content(once, await self.uploads.keep(id, stream, self._most))
+        once = of_content(once, await self.uploads.keep(tenant, id, stream, self._most))
         try:
             return await self._jobs.submit(tenant, kind, classifier, {}, once, id=id)
-        except BaseException:
-            await asyncio.to_thread(self.uploads.remove, id)
+        except asyncio.CancelledError:  # there may be a job all the same; otherwise the sweeper takes it
             raise
-
-    async def _put(self, package: Package, shots: Sequence[ShotRecord]) -> None:
-        pictured = [shot for shot in shots if shot.blob is not None]
-        for start in range(0, len(pictured), _TOGETHER):
-            await asyncio.gather(
-                *(
-                    self._blobs.put(str(shot.blob), package.images[shot.id])
-                    for shot in pictured[start : start + _TOGETHER]
-                )
-            )
-
-
-def _placed(shot: ShotRecord, tenant: str, id: str, package: Package) -> ShotRecord:
-    """The shot with its picture at the new classifier's place."""
-    data = package.images.get(shot.id)
-    if data is None:
-        return replace(shot, blob=None, blob_bytes=0)
-    return replace(shot, blob=digest_name(f"{tenant}/{id}/{shot.id}", data, "jpg"), blob_bytes=len(data))
-
-
-def _width(dimension: int) -> bytes:
-    return dimension.to_bytes(2, "little")
+        except BaseException:
+            await asyncio.to_thread(self.uploads.remove, tenant, id)
+            raise

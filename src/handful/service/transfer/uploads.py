@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from errno import EDQUOT, ENOSPC
 from hashlib import sha256
-from io import BufferedWriter
 from pathlib import Path
+from typing import BinaryIO
 
 from handful.errors import StorageError, StorageFullError, TooLargeError
 from handful.storage.store import Store
@@ -83,7 +83,7 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _sync(file: BufferedWriter, root: Path) -> None:
+def _sync(file: BinaryIO, root: Path) -> None:
     """The file and its name are on the disk when this returns."""
     file.flush()
     os.fsync(file.fileno())
