@@ -91,7 +91,7 @@ def _describe(app: FastAPI) -> None:
         described = made()
         if fresh:
             known = described["components"]["schemas"]
-            for model in (ClassifyIn, ZeroShotIn, ShotIn, shots.ShotsIn):
+            for model in (ClassifyIn, ZeroShotIn, ShotIn, shots.ShotsIn, *compat.BODIES):
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 known |= schema.pop("$defs", {})
                 known[model.__name__] = schema

@@ -36,19 +36,25 @@ def caller_with(scope: Scope) -> Callable[[Request, Any], Awaitable[Caller]]:
     async def caller(
         request: Request, _: Annotated[Any, Security(bearer)] = None
     ) -> Caller:  # Any: for OpenAPI
-        service = service_of(request)
-        tenant = TENANT
-        if await service.keys.exist():
-            key = await service.keys.check(_secret(request))
-            check_scope(key, scope)
-            tenant = key.tenant
-        cast(Rates, request.state.rates).spend(tenant)
-        return Caller(tenant)
+        return await admitted(request, scope, lambda: bearer_secret(request))
 
     return caller
 
 
-def _secret(request: Request) -> str:
+async def admitted(request: Request, scope: Scope, secret: Callable[[], str]) -> Caller:
+    """Who shows this secret, and may do what needs this scope. Raises AccessError, QuotaError."""
+    service = service_of(request)
+    tenant = TENANT
+    if await service.keys.exist():
+        key = await service.keys.check(secret())
+        check_scope(key, scope)
+        tenant = key.tenant
+    cast(Rates, request.state.rates).spend(tenant)
+    return Caller(tenant)
+
+
+def bearer_secret(request: Request) -> str:
+    """The API key that a request shows. Raises AccessError for none."""
     header = request.headers.get("authorization", "")
     kind, _, secret = header.partition(" ")
     if kind.lower() != "bearer" or not secret.strip():

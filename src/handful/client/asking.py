@@ -69,8 +69,10 @@ def zero_shot(
 ) -> Steps[Answer]:
     """Classify pictures by words alone; nothing is kept.    templates : as of a classifier."""
     said = templates if templates is None or isinstance(templates, str) else list(templates)
-    form = {"labels": list(labels)} if said is None else {"labels": list(labels), "templates": said}
-    return _answered("v1/zero-shot", images, {"top_k": top_k}, form, progress)
+    form: dict[str, Any] = {"labels": list(labels), "top_k": str(top_k)}
+    if said is not None:
+        form["templates"] = said
+    return _answered("v1/zero-shot", images, {}, form, progress)
 
 
 def suggest(id: str, images: Iterable[ImageSource]) -> Steps[tuple[Suggestion, ...]]:

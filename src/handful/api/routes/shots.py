@@ -207,8 +207,8 @@ async def _of_form(request: Request) -> tuple[list[NewShot], str]:
         NewShot(
             label=labels[at],
             image=image,
-            group=others["group"][at],
-            source_id=others["source_id"][at],
+            group=others["group"][at] or None,  # a form cannot leave one of several out
+            source_id=others["source_id"][at] or None,
             metadata=_metadata(others["metadata"][at], at),
             pointer=f"/files/{at}",
         )
