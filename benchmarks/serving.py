@@ -1,5 +1,6 @@
 """Servers of one's own: on a free port, watched, and ended by whoever started them."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -55,7 +56,8 @@ class Server:
     def kill(self) -> None:
         """SIGKILL to all of its processes."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
