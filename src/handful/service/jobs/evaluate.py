@@ -17,6 +17,7 @@ from handful.rows import IntArray, Rows
 from handful.service.changes import not_found
 from handful.service.encoding import Encoding
 from handful.service.heads import STAND_IN, TRAINED, Heads, SupportRows, usable
+from handful.service.jobs.train import options_of
 from handful.service.jobs.work import Work
 from handful.storage.records import ClassRecord, JobRecord
 from handful.storage.store import Store
@@ -26,15 +27,19 @@ _MOST_CONFUSED = 100  # classes; of more no table is given
 
 
 class Evaluate:
-    """{} → estimates with intervals, each class's share of right answers, confusions, suspect shots."""
+    """{method?} → estimates with intervals, each class's share of right answers, confusions, suspect shots."""
 
     name = "evaluate"
 
     def checked(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Raises RequestError for anything asked: there is nothing to choose."""
-        if request:
-            raise RequestError(f"an evaluation has no option {min(request)!r}", pointer=f"/{min(request)}")
-        return {}
+        """Raises RequestError for a method there is none of, and for anything else that is asked."""
+        for name in request:
+            if name != "method":
+                raise RequestError(f"an evaluation has no option {name!r}", pointer=f"/{name}")
+        if request.get("method") is None:
+            return {}
+        options_of(str(request["method"]), {})
+        return {"method": request["method"]}
 
     def __init__(self, encoding: Encoding, heads: Heads, store: Store) -> None:
         self._encoding = encoding
@@ -49,7 +54,9 @@ class Evaluate:
         encoder = self._heads.encoder_of(record)
         rows = await self._heads.support(record)
         classes, text = await usable(self._encoding, encoder, rows)
-        return await asyncio.to_thread(_report, work, rows, classes, text, rows.classifier.method, encoder)
+        own = rows.classifier.method
+        method = str(work.job.request.get("method") or (STAND_IN if own in TRAINED else own))
+        return await asyncio.to_thread(_report, work, rows, classes, text, method, encoder)
 
     async def over(self, job: JobRecord) -> None:
         """Nothing was kept for it but its result."""
@@ -63,7 +70,6 @@ def _report(
     method: str,
     encoder: Encoder,
 ) -> Mapping[str, Any]:
-    stand_in = STAND_IN if method in TRAINED else method
     tell = work.noting()
     # One row for each shot: the plain picture. Views of shots that are not asked are taught all the same.
     first = np.array(
@@ -75,7 +81,7 @@ def _report(
     def teach(episode: Episode) -> Taught:
         taught = np.flatnonzero(np.isin(shot_of_row, episode.support))
         return fit_head(
-            stand_in,
+            method,
             rows.X[taught],
             y[taught],
             class_count=len(classes),
@@ -99,7 +105,7 @@ def _report(
         raise ConflictError(f"classifier {rows.classifier.id} cannot be evaluated: {exc}") from exc
     names = [one.name for one in classes]
     return {
-        "method": stand_in,
+        "method": method,
         "support_version": rows.classifier.support_version,
         "shots": len(first),
         "judged": int(held_out.judged.sum()),
