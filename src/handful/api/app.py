@@ -1,5 +1,6 @@
 """The application: routes, what happens around them, and the service below."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypedDict
@@ -10,13 +11,14 @@ from fastapi.middleware.gzip import GZipMiddleware
 
 from handful import __version__
 from handful.api import compat, problems
-from handful.api.logs import configure_logs
+from handful.api.middleware.admission import Admission
 from handful.api.middleware.body_limit import BodyLimit
 from handful.api.middleware.exchange import Exchange
 from handful.api.rates import Rates
 from handful.api.routes import answers, classes, classifiers, docs, encoders, jobs, probes, shots, versions
 from handful.api.schemas.answers import ClassifyIn, ZeroShotIn
 from handful.api.schemas.shots import ShotIn
+from handful.api.stopping import asked_to_stop
 from handful.encoders import Encoder
 from handful.service.service import Service, open_service
 from handful.settings import Settings
@@ -33,6 +35,7 @@ class State(TypedDict):
 
     service: Service
     rates: Rates
+    stopping: asyncio.Event
 
 
 def create_app(settings: Settings | None = None, encoder: Encoder | None = None) -> FastAPI:
@@ -41,12 +44,13 @@ def create_app(settings: Settings | None = None, encoder: Encoder | None = None)
     settings : None reads the environment.    encoder : in place of the one that the settings name.
     """
     chosen = settings or Settings()
-    configure_logs(chosen)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
-        async with open_service(chosen, encoder) as service:
-            yield {"service": service, "rates": Rates(chosen.tenant_requests_per_second)}
+        rates = Rates(chosen.tenant_requests_per_second)
+        with asked_to_stop() as stopping:
+            async with open_service(chosen, encoder) as service:
+                yield {"service": service, "rates": rates, "stopping": stopping}
 
     app = FastAPI(
         title="Handful",
@@ -60,7 +64,7 @@ def create_app(settings: Settings | None = None, encoder: Encoder | None = None)
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
-    for part in (classifiers, classes, shots, answers, versions, jobs, encoders, probes):
+    for part in (answers, classifiers, classes, shots, versions, jobs, encoders, probes):  # the busiest first
         app.include_router(part.router)
     app.include_router(compat.router)
     if chosen.metrics and chosen.monitor_port is None:
@@ -69,6 +73,7 @@ def create_app(settings: Settings | None = None, encoder: Encoder | None = None)
         app.include_router(docs.router)
     app.add_middleware(GZipMiddleware, minimum_size=_COMPRESSED, compresslevel=1)
     app.add_middleware(BodyLimit, most=chosen.request_max_bytes, most_streamed=chosen.upload_max_bytes)
+    app.add_middleware(Admission)
     if chosen.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -9,11 +9,9 @@ from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
-from handful.api.rates import Rates
-from handful.errors import AccessError
 from handful.service.keys import TENANT, check_scope
 from handful.service.service import Service
-from handful.storage.records import Scope
+from handful.storage.records import KeyRecord, Scope
 
 bearer = HTTPBearer(auto_error=False, description="an API key; none is needed where no keys were made")
 
@@ -31,38 +29,31 @@ def service_of(connection: HTTPConnection) -> Service:
 
 
 def caller_with(scope: Scope) -> Callable[[Request, Any], Awaitable[Caller]]:
-    """A dependency: the caller, who may do what needs this scope. Raises AccessError, QuotaError."""
+    """A dependency: the caller, who may do what needs this scope. Raises AccessError."""
 
     async def caller(
         request: Request, _: Annotated[Any, Security(bearer)] = None
     ) -> Caller:  # Any: for OpenAPI
-        return await admitted(request, scope, lambda: bearer_secret(request))
+        return admitted(request, scope)
 
     return caller
 
 
-async def admitted(request: Request, scope: Scope, secret: Callable[[], str]) -> Caller:
-    """Who shows this secret, and may do what needs this scope. Raises AccessError, QuotaError."""
-    service = service_of(request)
-    tenant = TENANT
-    if await service.keys.exist():
-        key = await service.keys.check(secret())
-        check_scope(key, scope)
-        tenant = key.tenant
-    cast(Rates, request.state.rates).spend(tenant)
-    return Caller(tenant)
+def admitted(request: Request, scope: Scope) -> Caller:
+    """Who asks, if the key that was shown may do what needs this scope. Raises AccessError."""
+    key = cast(KeyRecord | None, request.state.key)  # of `Admission`
+    if key is None:
+        return Caller(TENANT)
+    check_scope(key, scope)
+    return Caller(key.tenant)
 
 
-def bearer_secret(request: Request) -> str:
-    """The API key that a request shows. Raises AccessError for none."""
-    header = request.headers.get("authorization", "")
-    kind, _, secret = header.partition(" ")
-    if kind.lower() != "bearer" or not secret.strip():
-        raise AccessError("an API key is needed; send it as `Authorization: Bearer KEY`")
-    return secret.strip()
+async def _service(request: Request) -> Service:
+    """As `service_of`; FastAPI would call a function that is not async in a thread."""
+    return service_of(request)
 
 
-ServiceDep = Annotated[Service, Depends(service_of)]
+ServiceDep = Annotated[Service, Depends(_service)]
 Reader = Annotated[Caller, Depends(caller_with("read"))]
 WriterOf = Annotated[Caller, Depends(caller_with("write"))]
 Admin = Annotated[Caller, Depends(caller_with("admin"))]

@@ -66,6 +66,10 @@ class Problem(BaseModel):
     errors: list[ProblemItem] | None = None
 
 
+class BadJsonError(RequestError):
+    """The body is no JSON."""
+
+
 # The first that fits.
 _KINDS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (StorageFullError, 507, "storage-full", "No room is left"),
@@ -77,6 +81,7 @@ _KINDS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (ConflictError, 409, "conflict", "Conflict"),
     (QuotaError, 429, "quota", "Over a limit"),
     (BusyError, 503, "busy", "Busy"),
+    (BadJsonError, 400, "json", "Not JSON"),
     (RequestError, 422, "invalid", "Invalid request"),
     (ImageError, 422, "image", "Picture cannot be read"),
     (SupportError, 422, "invalid", "Invalid request"),
@@ -100,7 +105,7 @@ def problem_response(
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": request.url.path,
+        "instance": request.scope["path"],
     }
     if errors:
         said["errors"] = list(errors)
@@ -110,14 +115,14 @@ def problem_response(
 def install(app: FastAPI) -> None:
     """Answer every exception of the routes by a problem."""
     for kind in {known for known, *_ in _KINDS} | {ServiceError, AccessError}:
-        app.add_exception_handler(kind, _of_domain)
+        app.add_exception_handler(kind, of_domain)
     app.add_exception_handler(AnsweredError, _answered_before)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_http)
-    app.add_exception_handler(Exception, unexpected)
 
 
-def _of_domain(request: Request, exc: Exception) -> Response:
+def of_domain(request: Request, exc: Exception) -> Response:
+    """Of the use cases: each kind of error has its status."""
     if isinstance(exc, AccessError):
         status, kind, title = (
             (403, "forbidden", "Not allowed") if exc.known else (401, "key", "API key needed")
@@ -149,6 +154,9 @@ def _answered_before(request: Request, exc: Exception) -> Response:
 
 def _of_validation(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
+    if isinstance(exc.body, bytes) and exc.body:  # FastAPI parses JSON alone
+        found_type = request.headers.get("content-type", "no Content-Type")[:100]
+        return of_domain(request, UnsupportedTypeError(f"the body is {found_type}; send application/json"))
     found = exc.errors()
     if any(error["type"] == "json_invalid" for error in found):
         return bad_json(request, str(found[0].get("ctx", {}).get("error", "it cannot be parsed")))
@@ -177,7 +185,7 @@ def _of_http(request: Request, exc: Exception) -> Response:
     title = HTTPStatus(exc.status_code).phrase
     detail = str(exc.detail)
     if exc.status_code == HTTPStatus.NOT_FOUND:
-        detail = f"there is nothing at {request.url.path}; see /docs"
+        detail = f"there is nothing at {request.scope['path']}; see /docs"
     elif exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{request.method} is not possible here; see /docs"
     return problem_response(request, exc.status_code, kind, title, detail, headers=exc.headers)
@@ -185,7 +193,7 @@ def _of_http(request: Request, exc: Exception) -> Response:
 
 def unexpected(request: Request, exc: Exception) -> Response:
     """A fault of ours; the log has it, the answer does not."""
-    _log.exception("unexpected failure", path=request.url.path, exc_info=exc)
+    _log.error("unexpected failure", path=request.scope["path"], exc_info=exc)
     detail = "something failed inside the service; its log has more, under the request's X-Request-ID"
     return problem_response(request, 500, "internal", "Internal error", detail)
 

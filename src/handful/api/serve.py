@@ -7,21 +7,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client import REGISTRY, CollectorRegistry, multiprocess, start_http_server
 from uvicorn.supervisors import Multiprocess
 
+from handful.api.app import create_app
+from handful.api.logs import configure_logs
 from handful.errors import StorageError
 from handful.settings import Settings
 
-_APP = "handful.api.app:create_app"
+_APP = "handful.api.serve:application"
 _COUNTS = "PROMETHEUS_MULTIPROC_DIR"
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 _KEEP_ALIVE = 75  # seconds; longer than the usual proxy's, so that it is the one to close
 
 
-def is_local(host: str) -> bool:
-    """Whether only this machine reaches the address."""
-    return host in _LOCAL or host.startswith("127.")
+def application() -> FastAPI:
+    """What each worker process runs; its settings are those of the environment."""
+    settings = Settings()
+    configure_logs(settings)
+    return create_app(settings)
 
 
 def serve(settings: Settings, *, listening: Callable[[str, int], None]) -> None:
@@ -48,11 +52,10 @@ def serve(settings: Settings, *, listening: Callable[[str, int], None]) -> None:
     )
     with _counts(settings), _listener(settings) as listener, _monitor(settings):
         listening(*listener.getsockname()[:2])
-        server = uvicorn.Server(config)
         if settings.workers > 1:
-            Multiprocess(config, target=server.run, sockets=[listener]).run()
+            Multiprocess(config, sockets=[listener]).run()
         else:
-            server.run(sockets=[listener])
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -53,7 +53,8 @@ def serve(
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         share = max(1, cores // settings.workers)
         settings = settings.model_copy(update={"encoder_threads": share, "decode_threads": share})
-    from handful.api.serve import environment_of, is_local
+    from handful.api.auth import is_local
+    from handful.api.serve import environment_of
     from handful.api.serve import serve as run
 
     keyed = asyncio.run(_has_keys(settings))

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from handful.api.bodies import images_of_text
 from handful.api.compat.fetching import fetch
 from handful.api.compat.label_config import choice_of
-from handful.api.deps import Caller, ServiceDep, admitted, bearer_secret
+from handful.api.deps import Caller, ServiceDep, admitted
 from handful.api.problems import responses
 from handful.errors import NotFoundError, RequestError
 from handful.service.answers import Asked
@@ -35,10 +35,9 @@ _LARGEST_ANNOTATION = 2**35 - 1  # that ids of shots tell apart
 
 def _caller_with(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     async def caller(
-        request: Request, given: Annotated[HTTPBasicCredentials | None, Security(_basic)] = None
+        request: Request, _: Annotated[HTTPBasicCredentials | None, Security(_basic)] = None
     ) -> Caller:
-        password = given.password if given is not None else ""
-        return await admitted(request, scope, lambda: password or bearer_secret(request))
+        return admitted(request, scope)
 
     return caller
 

@@ -1,12 +1,12 @@
 """No body is read beyond what its route may take."""
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from handful.api.bodies import is_archive
 from handful.api.problems import problem_response
-from handful.errors import TooLargeError
 
 _STREAMED = ("/v1/import", "/v1/classifiers/import")
 
@@ -41,14 +41,14 @@ class BodyLimit:
             message = await receive()
             read += len(message.get("body", b""))
             if read > most:
-                raise TooLargeError(_too_large(most))
+                raise HTTPException(413, _too_large(most))  # FastAPI passes no other kind on
             return message
 
         await self._app(scope, counted, send)
 
 
 def _is_streamed(request: Request) -> bool:
-    path = request.url.path
+    path = request.scope["path"]
     return path in _STREAMED or (path.endswith("/shots") and is_archive(request))
 
 

@@ -7,7 +7,10 @@ import time
 import structlog
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from handful.api.problems import unexpected
 
 _SECONDS = Histogram(
     "handful_http_request_seconds",
@@ -18,6 +21,7 @@ _SECONDS = Histogram(
 _REQUESTS = Counter("handful_http_requests", "Requests", ["method", "route", "status"])
 _ID = re.compile(r"[A-Za-z0-9._\-]{1,100}")
 _QUIET = {"/healthz", "/livez", "/readyz", "/health", "/ping", "/metrics"}  # asked every few seconds
+_GONE = 499  # whoever asked did not wait; as nginx has it
 _METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 
 _log = structlog.get_logger("handful.access")
@@ -38,7 +42,7 @@ class Exchange:
         request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
-        status = 500
+        status = 0
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -49,6 +53,15 @@ class Exchange:
 
         try:
             await self._app(scope, receive, noting)
+        except ClientDisconnect:
+            status = status or _GONE
+        except Exception as exc:  # the one place that answers for what nobody expected
+            answer = unexpected(Request(scope), exc)
+            if not status:
+                await answer(scope, receive, noting)
+            else:  # half an answer is on its way, and must not look like a whole one
+                status = 500
+                raise
         finally:
             self._note(scope, status, time.perf_counter() - started)
             structlog.contextvars.unbind_contextvars("request_id")

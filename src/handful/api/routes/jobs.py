@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import StreamingResponse
 
@@ -12,7 +13,6 @@ from handful.api.bodies import media_type, unsupported
 from handful.api.deps import IdempotencyKey, Reader, ServiceDep, WriterOf
 from handful.api.problems import responses
 from handful.api.schemas.work import EvaluateIn, JobOut, TrainIn
-from handful.service.jobs.train import checked_training
 from handful.service.once import Rendered
 from handful.storage.records import JobRecord
 
@@ -45,10 +45,8 @@ async def train(
 
     Its result is {version, method, seconds, found}.
     """
-    asked = checked_training(body.model_dump())
-    await service.classifiers.get(caller.tenant, id)
     once = once_of(request, caller, body.model_dump_json(), accepted)
-    return sent(accepted(await service.jobs.submit(caller.tenant, "train", id, asked, once)))
+    return sent(accepted(await service.jobs.submit(caller.tenant, "train", id, body.model_dump(), once)))
 
 
 @router.post(
@@ -70,13 +68,8 @@ async def evaluate(
     Its result has accuracy, macro-F1, ECE and NLL, each {value, low, high}; each class's share of right
     answers; confusions; mistakes; and shots whose label looks wrong.
     """
-    asked = (
-        {}
-        if body is None or body.method is None
-        else {"method": checked_training({"method": body.method})["method"]}
-    )
-    await service.classifiers.get(caller.tenant, id)
-    once = once_of(request, caller, "" if body is None else body.model_dump_json(), accepted)
+    asked = {} if body is None else body.model_dump(exclude_none=True)
+    once = once_of(request, caller, orjson.dumps(asked), accepted)
     return sent(accepted(await service.jobs.submit(caller.tenant, "evaluate", id, asked, once)))
 
 
@@ -122,12 +115,12 @@ async def get_job(id: str, caller: Reader, service: ServiceDep) -> Response:
         **responses(404),
     },
 )
-async def follow_job(id: str, caller: Reader, service: ServiceDep) -> Response:
+async def follow_job(request: Request, id: str, caller: Reader, service: ServiceDep) -> Response:
     """Server-sent events: the job, each time that it changes; the stream ends after its final state."""
     await service.jobs.get(caller.tenant, id)
     changes = service.jobs.events(caller.tenant, id)
     return StreamingResponse(
-        _events(changes),
+        _events(changes, request.state.stopping),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -139,14 +132,15 @@ async def cancel_job(id: str, caller: WriterOf, service: ServiceDep) -> Response
     return sent(json_of(JobOut.of(await service.jobs.cancel(caller.tenant, id))))
 
 
-async def _events(changes: AsyncIterator[JobRecord]) -> AsyncIterator[str]:
+async def _events(changes: AsyncIterator[JobRecord], stopping: asyncio.Event) -> AsyncIterator[str]:
     following = aiter(changes)
+    stopped = asyncio.ensure_future(stopping.wait())
     coming: asyncio.Task[JobRecord] | None = None
     try:
-        while True:
+        while not stopping.is_set():
             coming = coming or asyncio.ensure_future(_next(following))
-            done, _ = await asyncio.wait({coming}, timeout=_ALIVE)
-            if not done:
+            await asyncio.wait({coming, stopped}, timeout=_ALIVE, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
                 yield ": waiting\n\n"
                 continue
             try:
@@ -156,6 +150,7 @@ async def _events(changes: AsyncIterator[JobRecord]) -> AsyncIterator[str]:
             coming = None
             yield f"data: {JobOut.of(job).model_dump_json()}\n\n"
     finally:
+        stopped.cancel()
         if coming is not None:
             coming.cancel()
 
