@@ -1,8 +1,15 @@
 """What tests share: pictures, and encoders to look at them with."""
 
+import os
+import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+import httpx2
 import numpy as np
 import pytest
 
@@ -114,3 +121,54 @@ def trashnet_shots() -> Callable[..., tuple[list[Path], list[str]]]:
         return pictures, [picture.parent.name for picture in pictures]
 
     return take
+
+
+@pytest.fixture(scope="session")
+def serving(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., AbstractContextManager[str]]:
+    """`with serving() as url`: a server process on a free port, warm, with data of its own.
+
+    settings : HANDFUL_… by their names in lower case.
+    """
+
+    @contextmanager
+    def serve(data: Path | None = None, **settings: object) -> Iterator[str]:
+        folder = data or tmp_path_factory.mktemp("served")
+        environment = {name: text for name, text in os.environ.items() if not name.startswith("HANDFUL_")}
+        environment |= {f"HANDFUL_{name.upper()}": str(value) for name, value in settings.items()}
+        command = [sys.executable, "-c", "from handful.cli import app; app()", "serve"]
+        with (folder / "log.txt").open("w+") as log:
+            process = subprocess.Popen(
+                [*command, "--port", "0", "--data", str(folder)],
+                env={**environment, "OMP_NUM_THREADS": "1", "HANDFUL_ENCODER_THREADS": "1"},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                yield _ready(process, folder / "log.txt")
+            finally:
+                process.terminate()
+                process.wait(30)
+
+    return serve
+
+
+def _ready(process: "subprocess.Popen[bytes]", log: Path) -> str:
+    """The address of a server, once it is warm."""
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up and process.poll() is None:
+        found = re.search(r"serves on (http://[^ ]+)", log.read_text())
+        if found is not None:
+            with suppress(httpx2.TransportError):  # not listening yet
+                if httpx2.get(f"{found[1]}/readyz").is_success:
+                    return found[1]
+        time.sleep(0.05)
+    raise AssertionError(f"the server did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def url(serving: Callable[..., AbstractContextManager[str]]) -> Iterator[str]:
+    """A server that tests share; it needs no key."""
+    with serving() as address:
+        yield address

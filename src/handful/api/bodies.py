@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from handful.api.deps import service_of
-from handful.api.problems import pointer
+from handful.api.problems import BadJsonError, pointer
 from handful.errors import ImageError, RequestError, TooLargeError, UnsupportedTypeError
 from handful.images import Limits, from_text
 from handful.settings import Settings
@@ -32,10 +32,6 @@ _ARCHIVES = (
 )
 _FILES = "files"  # the name of picture fields
 _FIELD_BYTES = 64 * 2**10  # of a form's fields that are no files
-
-
-class BadJsonError(RequestError):
-    """The body is no JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,7 +152,7 @@ async def zero_shot(request: Request, caller: Reader, service: ServiceDep) -> Re
             {
                 "labels": form.fields.get("labels", []),
                 "images": ["-"],  # they came as files
-                "templates": templates[0] if len(templates) == 1 else templates,
+                "templates": templates if len(templates) > 1 or "{}" in templates[0] else templates[0],
                 "top_k": form.fields.get("top_k", ["5"])[0],
             },
         )
