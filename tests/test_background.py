@@ -32,6 +32,30 @@ def test_pictures_are_brought_to_length_one_first():
     assert_allclose(scaled.covariance, Background.fit(X).covariance, atol=1e-6)
 
 
+def test_anchors_survive_the_round_trip_and_are_part_of_the_fingerprint():
+    W = np.random.default_rng(1).standard_normal((5, 6))
+    plain, anchored = Background.fit(embeddings()), Background.fit(embeddings(), anchors=W)
+    again = Background.from_bytes(anchored.to_bytes())
+    assert_array_equal(again.anchors, anchored.anchors)
+    assert again.fingerprint == anchored.fingerprint != plain.fingerprint
+    assert plain.anchors is None
+    assert Background.fit(embeddings(), anchors=2 * W).fingerprint == anchored.fingerprint  # directions
+
+
+def test_rows_are_drawn_towards_the_anchors_that_they_are_near():
+    W = np.random.default_rng(1).standard_normal((5, 6))
+    X = embeddings(4).astype(np.float32)
+    found = Background.fit(embeddings(), anchors=W)
+    W = W / np.linalg.norm(W, axis=1, keepdims=True)
+    for x, drawn in zip(X, found.drawn(X, 0.3), strict=True):
+        shares = np.exp(20 * W @ x) / np.exp(20 * W @ x).sum()
+        towards = W.T @ shares
+        wanted = x + 0.3 * towards / np.linalg.norm(towards)
+        assert_allclose(drawn, wanted / np.linalg.norm(wanted), atol=0.01)  # the anchors' rounding
+    assert found.drawn(X, 0.0) is X
+    assert Background.fit(embeddings()).drawn(X, 0.3) is X
+
+
 def test_two_pictures_are_enough_and_one_is_not():
     assert_allclose(Background.fit([[1, 0], [0, 1]]).covariance, [[0.5, -0.5], [-0.5, 0.5]])
     with pytest.raises(EmbeddingError, match="at least 2 pictures, got 1"):
@@ -89,6 +113,10 @@ def test_whitening_is_the_inverse_root_of_the_shrunk_covariance():
         ({"covariance": np.full((2, 2), np.inf)}, "not finite"),
         ({"covariance": np.array([[1.0, 0.5], [0.0, 1.0]])}, "not symmetric"),
         ({"covariance": np.array([[-1.0, 0.0], [0.0, 1.0]])}, "non-negative diagonal"),
+        ({"anchors": np.ones((3, 4))}, "anchors are rows (K, 2), not (3, 4)"),
+        ({"anchors": np.ones((0, 2))}, "anchors are rows (K, 2), not (0, 2)"),
+        ({"anchors": np.zeros((1, 2))}, "anchor is zero or not finite"),
+        ({"anchors": np.full((1, 2), np.nan)}, "anchor is zero or not finite"),
         ({"logit_scale": 0.0}, "logit_scale is a positive number, not 0.0"),
         ({"logit_scale": float("nan")}, "logit_scale is a positive number, not nan"),
     ],

@@ -6,14 +6,15 @@ from hashlib import sha256
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from handful.errors import EmbeddingError, HeadError
 from handful.rows import FloatArray, Rows, as_rows, unit
-from handful.tensors import pack, unpack
+from handful.tensors import Arrays, pack, unpack
 
 _DRAWS = 256  # rows of `anything`
 _LARGEST = 1e6  # unit rows have means and covariances up to 1
+_NEARNESS = 20.0  # of cosines: how much more a nearer anchor draws
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,6 +25,7 @@ class Background:
     logit_scale : the encoder's own factor from cosine between picture and text to logits (CLIP: 100).
     ridge : the share of an isotropic background in the whitening; larger where the encoder's covariance
     tells less about how pictures of one class differ.
+    anchors : (K, D) directions of things that the encoder was taught by name, kept in int8; or None.
 
     >>> Background.fit(np.eye(3)).count
     3
@@ -34,6 +36,7 @@ class Background:
     count: int
     logit_scale: float = 100.0
     ridge: float = 0.3
+    anchors: NDArray[np.generic] | None = None
 
     def __post_init__(self) -> None:
         mean = np.asarray(self.mean, dtype=np.float64)
@@ -57,6 +60,8 @@ class Background:
             raise EmbeddingError(f"the background's logit_scale is a positive number, not {self.logit_scale}")
         if not 0 < self.ridge < float("inf"):
             raise EmbeddingError(f"the background's ridge is a positive number, not {self.ridge}")
+        if self.anchors is not None:
+            object.__setattr__(self, "anchors", _directions(self.anchors, len(mean)))
         # Exactly symmetric, and plain numbers: the fingerprint has to survive to_bytes, which keeps one half.
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "covariance", (covariance + covariance.T) / 2)
@@ -65,7 +70,14 @@ class Background:
         object.__setattr__(self, "ridge", float(self.ridge))
 
     @classmethod
-    def fit(cls, X: ArrayLike, *, logit_scale: float = 100.0, ridge: float = 0.3) -> Self:
+    def fit(
+        cls,
+        X: ArrayLike,
+        *,
+        logit_scale: float = 100.0,
+        ridge: float = 0.3,
+        anchors: NDArray[np.generic] | None = None,
+    ) -> Self:
         """From embeddings (N, D) of unlabelled pictures, N ≥ 2; a thousand of all kinds is a good number."""
         rows = as_rows(X, name="the background's pictures").astype(np.float64)
         if len(rows) < 2:
@@ -78,6 +90,7 @@ class Background:
             count=len(rows),
             logit_scale=logit_scale,
             ridge=ridge,
+            anchors=anchors,
         )
 
     @property
@@ -91,7 +104,24 @@ class Background:
         digest = sha256(self.mean.astype("<f4").tobytes())
         digest.update(self.covariance.astype("<f4").tobytes())
         digest.update(f"{self.count} {self.logit_scale!r} {self.ridge!r}".encode())
+        if self.anchors is not None:
+            digest.update(self.anchors.tobytes())
         return digest.hexdigest()[:16]
+
+    def drawn(self, X: Rows, pull: float) -> Rows:
+        """unit(x + pull·unit(Wᵀ softmax(20·W x))), W the anchors' unit rows: towards those that X are near.
+
+        What a picture shares with things that the encoder knows says more of its class than the rest does.
+        """
+        if self._anchors is None or pull == 0:
+            return X
+        nearness = np.exp(_NEARNESS * (X @ self._anchors.T - 1))  # unit undoes softmax's denominator
+        return np.asarray(unit(X + np.float32(pull) * unit(nearness @ self._anchors)), np.float32)
+
+    @cached_property
+    def _anchors(self) -> Rows | None:
+        """(K, D) unit rows."""
+        return None if self.anchors is None else np.asarray(unit(self.anchors.astype(np.float32)), np.float32)
 
     @cached_property
     def whitening(self) -> FloatArray:
@@ -120,11 +150,13 @@ class Background:
         return np.maximum(values, 0), vectors
 
     def to_bytes(self) -> bytes:
-        """Safetensors: the mean, and the upper triangle of the covariance, in float32."""
-        arrays = {
+        """Safetensors: the mean, and the upper triangle of the covariance, in float32, and the anchors."""
+        arrays: Arrays = {
             "mean": self.mean.astype(np.float32),
             "covariance": self.covariance[np.triu_indices(self.dimension)].astype(np.float32),
         }
+        if self.anchors is not None:
+            arrays["anchors"] = self.anchors
         settings = {"count": self.count, "logit_scale": self.logit_scale, "ridge": self.ridge}
         return pack("background", 1, arrays, settings)
 
@@ -146,6 +178,18 @@ class Background:
                 count=int(str(settings["count"])),
                 logit_scale=float(str(settings["logit_scale"])),
                 ridge=float(str(settings["ridge"])),
+                anchors=arrays.get("anchors"),
             )
         except (KeyError, ValueError, TypeError, OverflowError) as exc:
             raise HeadError(f"this background is damaged: {exc}; profile the encoder again") from None
+
+
+def _directions(anchors: NDArray[np.generic], dimension: int) -> NDArray[np.int8]:
+    """(K, D) rows as directions whose largest number is ±127."""
+    rows = np.asarray(anchors, np.float64)
+    if rows.ndim != 2 or rows.shape[1] != dimension or not len(rows):
+        raise EmbeddingError(f"a background's anchors are rows (K, {dimension}), not {rows.shape}")
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    if not (np.isfinite(largest) & (largest > 0)).all():
+        raise EmbeddingError("a background's anchor is zero or not finite; an anchor is a direction")
+    return np.asarray(np.rint(rows * (127 / largest)), np.int8)

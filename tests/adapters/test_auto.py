@@ -1,10 +1,12 @@
 """The one rule: what it must never do, and what it must gain."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from handful.adapters import auto
+from handful.adapters import Head, auto
 
 
 def accuracy(head, made):
@@ -107,3 +109,39 @@ def test_a_large_support_is_judged_by_a_sample(scene, fit, monkeypatch):
 def test_words_alone_are_zero_shot(scene, fit):
     made = scene(classes=4, shots=0, dim=16, text="fair", background=True)
     assert_allclose(fit("auto", made.support).scores(made.Q), fit("zero-shot", made.support).scores(made.Q))
+
+
+def anchored(made, pull_to=9):
+    """The scene's support with a background that has anchors."""
+    anchors = np.random.default_rng(2).standard_normal((pull_to, made.support.dimension))
+    return replace(made.support, background=replace(made.support.background, anchors=anchors))
+
+
+def test_shots_and_queries_are_drawn_to_the_anchors_alike(scene, fit):
+    made = scene(background=True)
+    support = anchored(made)
+    head = fit("auto", support)
+    pull = head.scorer.pull
+    assert pull > 0
+    assert fit("auto", made.support).scorer.settings() == {}
+    # The same as a fit on rows that were drawn before, with nothing left to draw.
+    before = fit("auto", replace(made.support, X=support.background.drawn(support.X, pull)))
+    assert_allclose(head.scores(made.Q), before.scores(support.background.drawn(made.Q, pull)), atol=1e-5)
+
+
+def test_a_drawn_head_grows_and_is_read_again(scene, fit):
+    made = scene(background=True)
+    support = anchored(made)
+    head = fit("auto", support)
+    grown = head.add(made.Q[0], int(made.labels[0]), "more")
+    assert_allclose(grown.scores(made.Q), fit("auto", grown.support).scores(made.Q), atol=1e-4)
+    compact = Head.from_bytes(head.compact().to_bytes(), support.background)
+    assert_allclose(compact.probabilities(made.Q), head.probabilities(made.Q), atol=0.02)
+
+
+def test_texts_that_name_the_shots_wrongly_weigh_next_to_nothing(scene, fit):
+    made = scene(classes=8, dim=32, shots=1, text="fair", background=True)
+    swapped = replace(made.support, text=np.roll(made.support.text, 1, axis=0))
+    weights = [fit("auto", support).found["text_weight"] for support in (made.support, swapped)]
+    assert weights[0] > 2
+    assert weights[1] < 0.01

@@ -124,3 +124,17 @@ def test_a_background_of_another_width_is_refused():
     s = scorer()
     with pytest.raises(ValueError, match="do not fit a background of 4 columns"):
         ClassRows.restore(s.arrays(), s.settings(), background(4))
+
+
+def test_a_pull_draws_pictures_to_the_anchors_first_and_is_saved():
+    drawing = replace(background(), anchors=np.random.default_rng(4).standard_normal((7, 6)))
+    plain, Q = scorer(background=drawing), queries()
+    pulling = replace(plain, pull=0.4)
+    assert_array_equal(pulling.scores(Q), plain.scores(drawing.drawn(Q, 0.4)))
+    drawn = drawing.drawn(Q, 0.4)
+    assert_array_equal(pulling.typicality(Q, pulling.scores(Q)), plain.typicality(drawn, plain.scores(drawn)))
+    assert plain.settings() == {}
+    again = ClassRows.restore(pulling.arrays(), pulling.settings(), drawing)
+    assert_array_equal(again.scores(Q), pulling.scores(Q))
+    with pytest.raises(ValueError, match=r"pull of 2\.0"):
+        ClassRows.restore(pulling.arrays(), {"pull": 2.0}, drawing)

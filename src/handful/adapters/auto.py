@@ -4,7 +4,8 @@ In the whitened space of the encoder's background, each class is a direction fro
 seen in a within-class metric that starts at the background's and learns from the shots; a text counts for as
 much as it foretold the shots. All of it is in closed form, from the support alone.
 
-n_c shots of class c, n̄ their mean; u = whitened rows; D columns.
+n_c shots of class c, n̄ their mean; u = whitened rows; D columns. Where the background has anchors, shots and
+queries alike are first drawn a little towards those that they are near.
 
 1. Centre μ = Σ_c M_c / (C + 3), M_c the class means: three pseudo-classes lie at the background's mean.
 2. Within-class matrix V = ν·s·I + S, S = Σ r·rᵀ over residuals r = u − M_y, s the within-class variance
@@ -30,6 +31,7 @@ from handful.adapters.text_evidence import TextEvidence
 from handful.adapters.whitened import Whitened
 from handful.rows import BoolArray, FloatArray, IntArray, unit
 
+_PULL = 0.1  # towards the background's anchors
 _PSEUDO_CLASSES = 3.0  # at the background's mean
 _PSEUDO_WITHOUT = 0.1  # at the origin, where there is no background: only so that one class has a direction
 _PRIOR_CLASSES = 100.0  # that the guess of how class means spread counts as
@@ -69,7 +71,11 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
     if len(support.X) == 0:
         return zero_shot.fit(support, zero_shot.ZeroShotOptions())
     space = Whitened.of(support)
-    u = space.rows(support.X.astype(np.float64))
+    background, X, pull = support.background, support.X, 0.0
+    if background is not None and background.anchors is not None:
+        pull = _PULL
+        X = background.drawn(X, pull)
+    u = space.rows(X.astype(np.float64))
     text = TextEvidence.of(support, space)
     shown = support.counts > 0
     pseudo = _PSEUDO_WITHOUT if space.background is None else _PSEUDO_CLASSES
@@ -121,7 +127,8 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
         rows=space.functionals(functionals).astype(np.float32),
         offsets=offsets,
         centre=space.point(centre),
-        background=space.background,
+        background=background,
+        pull=pull,
     )
     scores = logits + text_weight * text_cosines
     likeness = (final * cosines + text_weight * text_cosines).max(axis=1) / length

@@ -24,6 +24,7 @@ class ClassRows:
 
     rows : (C, D).    offsets : (C,).    centre : (D,), the point from which pictures are seen.
     background : in whose whitened space lengths are measured, or None for the plain one.
+    pull : how far Q are drawn towards the background's anchors before anything else.
 
     Typicality is the largest score, before offsets, of the direction from the centre: a picture near the
     centre of everything is not less typical for being near it.
@@ -33,6 +34,7 @@ class ClassRows:
     offsets: FloatArray
     centre: FloatArray
     background: Background | None = None
+    pull: float = 0.0
     quantised: CentredRows | None = None
 
     kind: ClassVar[str] = "class-rows"
@@ -54,7 +56,7 @@ class ClassRows:
         return np.asarray(self.offsets - self.rows.astype(np.float64) @ self.centre)
 
     def scores(self, Q: Rows) -> FloatArray:
-        return np.asarray((Q @ self.rows.T).astype(np.float64) + self._shift)
+        return np.asarray((self._drawn(Q) @ self.rows.T).astype(np.float64) + self._shift)
 
     def typicality(self, Q: Rows, scores: FloatArray) -> FloatArray:
         lengths = np.linalg.norm(self._seen(Q), axis=1)
@@ -68,8 +70,11 @@ class ClassRows:
         return np.asarray(np.maximum(seen @ query / np.maximum(lengths, 1e-9), 0))
 
     def _seen(self, X: Rows) -> FloatArray:
-        centred = X - self.centre
+        centred = self._drawn(X) - self.centre
         return centred if self.background is None else centred @ self.background.whitening
+
+    def _drawn(self, X: Rows) -> Rows:
+        return X if self.background is None else self.background.drawn(X, self.pull)
 
     def compact(self) -> Self:
         quantised = CentredRows.of(self.rows)
@@ -91,7 +96,7 @@ class ClassRows:
         return {name: array for name, array in arrays.items() if name not in _CENTRES or array.any()}
 
     def settings(self) -> Settings:
-        return {}
+        return {"pull": self.pull} if self.pull else {}
 
     @classmethod
     def restore(cls, arrays: Arrays, settings: Mapping[str, float], background: Background | None) -> Self:
@@ -102,6 +107,9 @@ class ClassRows:
             raise ValueError(
                 f"rows {rows.shape}, offsets {offsets.shape} and centre {centre.shape} do not fit"
             )
+        pull = settings.get("pull", 0.0)
+        if not 0 <= pull <= 1:
+            raise ValueError(f"a pull of {pull} is not between 0 and 1")
         if background is not None and background.dimension != len(centre):
             raise ValueError(f"rows {rows.shape} do not fit a background of {background.dimension} columns")
         return cls(
@@ -109,5 +117,6 @@ class ClassRows:
             offsets=offsets.astype(np.float64),
             centre=centre.astype(np.float64),
             background=background,
+            pull=pull,
             quantised=quantised,
         )

@@ -45,7 +45,7 @@ class Judged:
 class Head:
     """Turns embeddings into class scores, probabilities, a p-value for "known", and reasons.
 
-    method, rule : which method made it, in which version (`auto/1`).    found : what the method chose.
+    method, rule : which method made it, in which version (`auto/2`).    found : what the method chose.
     support : the shots it was made of; None in a compact head.
     """
 

@@ -34,7 +34,7 @@ class Method:
 METHODS = {
     method.name: method
     for method in (
-        Method("auto", "auto/1", auto.AutoOptions, auto.fit),
+        Method("auto", "auto/2", auto.AutoOptions, auto.fit),
         Method("zero-shot", "zero-shot/1", zero_shot.ZeroShotOptions, zero_shot.fit),
         Method("prototype", "prototype/1", prototype.PrototypeOptions, prototype.fit),
         Method("tip", "tip/1", tip.TipOptions, tip.fit),

@@ -12,7 +12,8 @@ from handful.rows import FloatArray, IntArray, unit
 
 _USUAL = 8.0  # weight of a text's cosine in logits where the text is as good as texts are
 _STEPS = _USUAL * np.array([0, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.4, 2])
-_DOUBT = 4.0  # log odds against a text of the usual weight before any shot was seen
+_NOTHING = 0.9  # probability that the texts say nothing of the classes, before any shot was seen
+_PRIOR = np.array([_NOTHING] + [(1 - _NOTHING) / (len(_STEPS) - 1)] * (len(_STEPS) - 1))  # of the steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,5 @@ class TextEvidence:
         if not self.directions.any():
             return 0.0
         losses = np.array([weights @ log_loss(logits + step * cosines, y) for step in _STEPS])
-        losses += _DOUBT * _STEPS / _USUAL
-        odds = np.exp(losses.min() - losses)
+        odds = _PRIOR * np.exp(losses.min() - losses)
         return float(_STEPS @ odds / odds.sum())

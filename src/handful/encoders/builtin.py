@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -71,8 +72,9 @@ class BuiltinEncoder:
 
     @cached_property
     def background(self) -> Background:
-        """Of 1,000 ImageNet pictures, one per class; the pictures themselves are not shipped."""
-        return Background.from_bytes(self._shipped.read("background.safetensors"))
+        """Of 1,000 ImageNet pictures, one per class, not shipped; its classifiers are the anchors."""
+        seen = Background.from_bytes(self._shipped.read("background.safetensors"))
+        return replace(seen, anchors=self._synthesiser().classifiers)
 
     @property
     def at_least(self) -> int:

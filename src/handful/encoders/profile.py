@@ -17,11 +17,13 @@ def profile(
     """Mean and covariance of the encoder's rows of `images`: unlabelled, many, of all kinds.
 
     A thousand is a good number. logit_scale : from cosine to logits; None keeps the encoder's own.
-    The share of an isotropic background (`Background.ridge`) is the encoder's own too.
+    The share of an isotropic background (`Background.ridge`) and the anchors are the encoder's own too.
     Raises EmbeddingError for fewer than two pictures.
     """
     rows = encoder.encode_images(images, progress=progress)
     known = encoder.background
     if known is None:
         return Background.fit(rows, logit_scale=100.0 if logit_scale is None else logit_scale)
-    return Background.fit(rows, logit_scale=logit_scale or known.logit_scale, ridge=known.ridge)
+    return Background.fit(
+        rows, logit_scale=logit_scale or known.logit_scale, ridge=known.ridge, anchors=known.anchors
+    )
