@@ -38,14 +38,14 @@ _FIELD_BYTES = 64 * 2**10  # of a form's fields that are no files
 class Sent:
     """What a request brought.
 
-    images : bytes of pictures.    pointers : to each in the request.    rows : (N, D) embeddings.
+    images : bytes of pictures.    pointers : to each in the request.    numbers : of embeddings, in a row.
     fields : values of a form's other fields, in order; members of a JSON body.
-    digest : of all of it, by content.
+    digest : of a form, by content.
     """
 
     images: list[bytes] = field(default_factory=list)
     pointers: list[str] = field(default_factory=list)
-    rows: NDArray[np.float32] | None = None
+    numbers: NDArray[np.float32] | None = None
     fields: dict[str, list[str]] = field(default_factory=dict)
     digest: str = ""
 
@@ -133,14 +133,14 @@ async def pictures(request: Request) -> Sent:
     if kind.startswith("image/"):
         data = await request.body()
         _check_bytes(len(data), settings, "/")
-        return Sent(images=[data], pointers=["/"], digest=sha256(data).hexdigest())
+        return Sent(images=[data], pointers=["/"])
     if kind == _BYTES:
         data = await request.body()
         if len(data) % 4:
             raise RequestError(
                 f"{len(data)} bytes are no float32 numbers; send rows of 4 bytes each", pointer="/"
             )
-        return Sent(rows=np.frombuffer(data, "<f4"), digest=sha256(data).hexdigest())
+        return Sent(numbers=np.frombuffer(data, "<f4"))
     raise unsupported(request, _JSON, _FORM, "image/*", _BYTES)
 
 
@@ -162,13 +162,8 @@ def rows_of(
 ) -> NDArray[np.float32]:
     """(N, D) of lists of numbers, of one base64 text of all rows, or of one for each. Raises RequestError."""
     if isinstance(given, str):
-        rows = _of_base64(given, at)
-        if rows.size % dimension:
-            raise RequestError(
-                f"{rows.size} numbers are no rows of {dimension}; send {dimension} for each", pointer=at
-            )
-        rows = rows.reshape(-1, dimension)
-    elif isinstance(given, list) and given and all(isinstance(row, str) for row in given):
+        return rows_of_flat(_of_base64(given, at), dimension, settings, at)
+    if isinstance(given, list) and given and all(isinstance(row, str) for row in given):
         parts = [_of_base64(row, f"{at}/{number}") for number, row in enumerate(given)]
         for number, part in enumerate(parts):
             _check_width(part.size, dimension, f"{at}/{number}")
@@ -184,6 +179,18 @@ def rows_of(
         raise RequestError("give at least one embedding: a list of numbers, or base64", pointer=at)
     check_rows(len(rows), settings, at)
     return rows
+
+
+def rows_of_flat(
+    numbers: NDArray[np.float32], dimension: int, settings: Settings, at: str = "/"
+) -> NDArray[np.float32]:
+    """(N, D) of numbers in a row. Raises RequestError where they are no whole rows."""
+    if not numbers.size or numbers.size % dimension:
+        raise RequestError(
+            f"{numbers.size} numbers are no rows of {dimension}; send {dimension} for each", pointer=at
+        )
+    check_rows(numbers.size // dimension, settings, at)
+    return numbers.reshape(-1, dimension)
 
 
 def check_rows(count: int, settings: Settings, at: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -33,11 +33,14 @@ _SMALL = 2_000_000  # numbers to multiply; fewer take less time than handing the
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Pictures, or rows (B, D).    pointers : to each picture in the request, for errors."""
+    """Pictures, or rows (B, D).    pointers : to each picture in the request, for errors.
+
+    rows : may also be what makes them, told D, which stands with the classifier.
+    """
 
     images: Sequence[bytes] = ()
     pointers: Sequence[str] = ()
-    rows: ArrayLike | None = None
+    rows: ArrayLike | Callable[[int], ArrayLike] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +97,6 @@ class Answers:
         metrics.SCORE_SECONDS.observe(timings.score)
         metrics.CLASSIFY_SECONDS.observe(done - started)
         return Answer(predictions=said, version=ready.version, encoder=record.encoder, timings=timings)
-
-    async def dimension(self, tenant: str, id: str) -> int:
-        """Columns D of a classifier's embeddings. Raises NotFoundError."""
-        record = await self._store.classifier(tenant, id)
-        if record is None:
-            raise not_found(id)
-        return self._heads.encoder_of(record).dimension
 
     async def zero_shot(
         self,
@@ -189,7 +185,8 @@ class Answers:
                 tenant, encoder, asked.images, pointers=asked.pointers, timings=timings
             )
         try:
-            Q = as_rows(asked.rows, name="embeddings", dimension=encoder.dimension)
+            given = asked.rows(encoder.dimension) if callable(asked.rows) else asked.rows
+            Q = as_rows(given, name="embeddings", dimension=encoder.dimension)
         except EmbeddingError as exc:
             raise RequestError(str(exc), pointer="/embeddings") from exc
         if not len(Q):

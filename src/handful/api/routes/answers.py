@@ -1,47 +1,46 @@
 """What is on a picture: classify, zero-shot, suggest."""
 
 import asyncio
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from handful.api.answering import json_of, sent, server_timing
 from handful.api.bodies import (
-    Sent,
-    check_rows,
     checked,
     images_of_text,
     json_body,
     media_type,
     pictures,
     rows_of,
+    rows_of_flat,
 )
-from handful.api.deps import Reader, ServiceDep
+from handful.api.deps import Reader, ServiceDep, admitted, bearer, service_of
 from handful.api.problems import responses
 from handful.api.schemas.answers import (
     AnswerOut,
     ClassifyIn,
-    Coverage,
-    Explain,
+    OptionsIn,
     SuggestionOut,
     SuggestionsOut,
-    TopK,
     ZeroShotIn,
     said,
 )
 from handful.errors import RequestError
 from handful.service.answers import NEIGHBOURS, Answer, Asked
-from handful.service.service import Service
+from handful.settings import Settings
 
 router = APIRouter(prefix="/v1", tags=["answers"])
 
 _JSON = "application/json"
 _FILES: dict[str, Any] = {"type": "array", "items": {"type": "string", "format": "binary"}}  # Any: OpenAPI
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
-_OPTIONS = {"top_k": TopK, "coverage": Coverage, "explain": Explain}
-_CLASSIFY: dict[str, Any] = {
+_OPTIONS = OptionsIn.model_fields.keys()
+_SCHEMAS = OptionsIn.model_json_schema()["properties"]
+_PARAMETERS = [{"name": name, "in": "query", "schema": schema} for name, schema in _SCHEMAS.items()]
+_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -52,9 +51,7 @@ _CLASSIFY: dict[str, Any] = {
                     "required": ["files"],
                     "properties": {
                         "files": _FILES,
-                        "top_k": {"type": "integer", "minimum": 1, "maximum": 1000},
-                        "coverage": {"type": "number"},
-                        "explain": {"type": "boolean"},
+                        **_SCHEMAS,
                     },
                 }
             },
@@ -76,31 +73,18 @@ _CLASSIFY: dict[str, Any] = {
     response_model=AnswerOut,
     response_model_exclude_none=True,
     responses=responses(400, 404, 409, 413, 415),
-    openapi_extra=_CLASSIFY,
+    openapi_extra={**_BODY, "parameters": _PARAMETERS, "security": [{bearer.scheme_name: []}]},
 )
-async def classify(
-    request: Request,
-    id: str,
-    caller: Reader,
-    service: ServiceDep,
-    top_k: Annotated[TopK | None, Query()] = None,
-    coverage: Annotated[Coverage, Query()] = None,
-    explain: Annotated[Explain | None, Query()] = None,
-) -> Response:
+async def classify(request: Request, id: str) -> Response:
     """Classify pictures or embeddings: exactly one of the two.
 
     `top_k`, `coverage` and `explain` are query parameters, form fields, or members of a JSON body. At most
     256 pictures or 10,000 embeddings, and 64 MB, unless the service is set up otherwise.
     """
-    given: dict[str, Any] = {"top_k": top_k, "coverage": coverage, "explain": explain}
-    options = {name: value for name, value in given.items() if value is not None}
-    if media_type(request) == _JSON:
-        asked, members = await _of_json(request, id, caller.tenant, service)
-        options = {**members, **options}
-    else:
-        body = await pictures(request)
-        options = {**_of_fields(body), **options}
-        asked = await _asked(body, id, caller.tenant, service)
+    # Nothing is left to FastAPI's dependencies here: they take longer than the answer.
+    service, caller = service_of(request), admitted(request, "read")
+    asked, options = await _asked(request, service.settings)
+    options |= _options(request.query_params)
     shots = options.get("explain", False)
     answer = await service.answers.classify(
         caller.tenant,
@@ -167,65 +151,51 @@ async def zero_shot(request: Request, caller: Reader, service: ServiceDep) -> Re
     "/classifiers/{id}/suggest",
     response_model=SuggestionsOut,
     responses=responses(400, 404, 409, 413, 415),
-    openapi_extra=_CLASSIFY,
+    openapi_extra=_BODY,
 )
 async def suggest(request: Request, id: str, caller: Reader, service: ServiceDep) -> Response:
     """Which of these unlabelled pictures to label next: typical ones first, later those that are in doubt.
 
     At most 256 pictures or 10,000 embeddings.
     """
-    if media_type(request) == _JSON:
-        asked, _ = await _of_json(request, id, caller.tenant, service)
-    else:
-        asked = await _asked(await pictures(request), id, caller.tenant, service)
+    asked, _ = await _asked(request, service.settings)
     found = await service.answers.suggest(caller.tenant, id, asked)
     items = [SuggestionOut(index=one.index, score=one.score, reason=one.reason) for one in found]
     return sent(json_of(SuggestionsOut(items=items)))
 
 
-async def _of_json(
-    request: Request, id: str, tenant: str, service: Service
-) -> tuple[Asked, dict[str, Any]]:  # Any: each option has its own type
-    """Pictures or embeddings of a JSON body, and its options, checked."""
+async def _asked(request: Request, settings: Settings) -> tuple[Asked, dict[str, Any]]:
+    """Pictures or embeddings, and options that came with them, checked.    (Any: each has its own type.)"""
+    if media_type(request) == _JSON:
+        return await _of_json(request, settings)
+    body = await pictures(request)
+    options = _options({name: values[0] for name, values in body.fields.items()})
+    flat = body.numbers
+    if flat is None:
+        return Asked(images=body.images, pointers=body.pointers), options
+    return Asked(rows=lambda dimension: rows_of_flat(flat, dimension, settings)), options
+
+
+async def _of_json(request: Request, settings: Settings) -> tuple[Asked, dict[str, Any]]:
     body = await json_body(request)
     if not isinstance(body, dict):
         raise RequestError("the body is no object; send {images: […]} or {embeddings: […]}", pointer="/")
     # Long lists of numbers are checked by NumPy, not one by one.
     embeddings = body.pop("embeddings", None)
-    told = checked(ClassifyIn, body) if body else ClassifyIn()
-    options = {name: getattr(told, name) for name in _OPTIONS if name in told.model_fields_set}
+    told = checked(ClassifyIn, body)
+    options = {name: getattr(told, name) for name in _OPTIONS & told.model_fields_set}
     if (told.images is None) == (embeddings is None):
         raise RequestError("give exactly one of `images` and `embeddings`", pointer="/")
     if told.images is not None:
-        images = await asyncio.to_thread(images_of_text, told.images, service.settings)
+        images = await asyncio.to_thread(images_of_text, told.images, settings)
         return Asked(images=images, pointers=[f"/images/{at}" for at in range(len(images))]), options
-    dimension = await _dimension(tenant, id, service)
-    return Asked(rows=rows_of(embeddings, dimension, service.settings)), options
+    return Asked(rows=lambda dimension: rows_of(embeddings, dimension, settings)), options
 
 
-async def _asked(body: Sent, id: str, tenant: str, service: Service) -> Asked:
-    if body.rows is None:
-        return Asked(images=body.images, pointers=body.pointers)
-    dimension = await _dimension(tenant, id, service)
-    if not body.rows.size or body.rows.size % dimension:
-        raise RequestError(
-            f"{body.rows.size} numbers are no rows of {dimension}; send {dimension} float32 for each",
-            pointer="/",
-        )
-    rows = body.rows.reshape(-1, dimension)
-    check_rows(len(rows), service.settings, "/")
-    return Asked(rows=np.asarray(rows, np.float32))
-
-
-async def _dimension(tenant: str, id: str, service: Service) -> int:
-    return await service.answers.dimension(tenant, id)
-
-
-def _of_fields(body: Sent) -> dict[str, Any]:  # Any: each option has its own type
-    given = {name: body.fields[name][0] for name in _OPTIONS if name in body.fields}
-    if not given:
-        return {}
-    told = checked(ClassifyIn, given)
+def _options(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Of a query or a form; what else is in it is not looked at."""
+    given = {name: texts[name] for name in _OPTIONS if name in texts}
+    told = checked(OptionsIn, given) if given else None
     return {name: getattr(told, name) for name in given}
 
 

@@ -18,7 +18,15 @@ Explain = Annotated[
 ]
 
 
-class ClassifyIn(In):
+class OptionsIn(In):
+    """How to answer."""
+
+    top_k: TopK = 5
+    coverage: Coverage = None
+    explain: Explain = False
+
+
+class ClassifyIn(OptionsIn):
     """Pictures or embeddings to classify; one of the two."""
 
     model_config = ConfigDict(
@@ -40,9 +48,6 @@ class ClassifyIn(In):
             description="rows of D numbers, or base64 of little-endian float32, one text per row or for all"
         ),
     ] = None
-    top_k: TopK = 5
-    coverage: Coverage = None
-    explain: Explain = False
 
 
 class ZeroShotIn(In):
