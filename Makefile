@@ -8,7 +8,8 @@ READY := $(VENV)/.ready
 export HANDFUL_CACHE_DIR ?= $(CURDIR)/build/cache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test lint format bench figures test-reference check-wheels check-size clean
+.PHONY: help setup demo serve test lint format docs bench soak figures audit test-reference check-wheels \
+	check-size clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,17 +22,25 @@ $(READY): pyproject.toml
 	@touch $@
 
 # One thread of linear algebra: on matrices this small two are slower, and on a busy machine far slower.
-demo: $(READY)  ## teach TrashNet with words, then 1, 4 and 16 photos of each class
+demo: $(READY)  ## teach TrashNet through a service, and measure 1, 4 and 16 photos of each class
 	OMP_NUM_THREADS=1 $(PYTHON) examples/demo.py
+
+serve: $(READY)  ## start the service on this machine, with its data in build/served
+	$(BIN)/handful serve --data build/served
 
 test: $(READY)  ## run the tests and measure their coverage
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q --cov --cov-report=term
 
-lint: $(READY)  ## ruff, mypy --strict, and which module may import which
+lint: $(READY)  ## ruff, mypy --strict, which module may import which, and whether generated docs are up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(PYTHON) -m mypy
 	$(BIN)/lint-imports
+	$(PYTHON) scripts/generated_docs.py --check
+
+docs: $(READY)  ## write the generated parts of the docs, and build the site into build/docs; warnings are errors
+	$(PYTHON) scripts/generated_docs.py
+	$(BIN)/zensical build --clean --strict
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix .
@@ -44,14 +53,24 @@ bench: $(READY)  ## run the benchmarks; FEATURES=folder adds those on sets of em
 	$(PYTHON) benchmarks/heads.py
 	$(PYTHON) benchmarks/accuracy_images.py $(if $(IMAGES),--data "$(IMAGES)")
 	$(PYTHON) benchmarks/original_recipe.py
+	$(PYTHON) benchmarks/startup.py
+	$(PYTHON) benchmarks/service.py
 ifdef FEATURES
 	$(PYTHON) benchmarks/accuracy_features.py --data "$(FEATURES)"
 	$(PYTHON) benchmarks/unknown.py --data "$(FEATURES)"
 	$(PYTHON) benchmarks/heads.py --data "$(FEATURES)"
 endif
 
+# An hour or so: MINUTES=1 ROUNDS=10 make soak is a quick look.
+soak: $(READY)  ## ten minutes of steady load, and 200 times SIGKILL of the service while it is written to
+	$(PYTHON) benchmarks/service_soak.py --minutes $(or $(MINUTES),10)
+	$(PYTHON) benchmarks/service_kill.py --rounds $(or $(ROUNDS),200)
+
 figures: $(READY)  ## put the results of benchmarks, and what its code prints, into the README
 	$(PYTHON) scripts/readme_figures.py
+
+audit: $(READY)  ## ask the index of known weaknesses about every installed package (needs the network)
+	@$(PYTHON) scripts/audit.py
 
 test-reference: $(READY)  ## compare the builtin encoder with PyTorch (downloads it and the weights)
 	$(PYTHON) -m pip install --quiet --editable '.[dev,convert]'

@@ -202,8 +202,8 @@ def show_versions(client: handful.Client, id: str, picture: Path) -> None:
     client.update_classifier(id, method="auto")
     again = client.classifier(id)
     console.print(
-        f"\n[bold]Versions.[/] {newest.version} answers, {before.version} was before. Let {before.version} answer "
-        f"again and teach one photo more: it still is\n{pinned.head_version}, and the classifier says "
+        f"\n[bold]Versions.[/] {newest.version} answers, {before.version} was before. Let {before.version} "
+        f"answer again and teach one photo more: it still is\n{pinned.head_version}, and the classifier says "
         f"stale = {str(pinned.stale).lower()}. Set its method again: {again.head_version} answers, and "
         f"stale = {str(again.stale).lower()}."
     )
