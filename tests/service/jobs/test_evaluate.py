@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_report_gives_shares_with_intervals_and_counts_by_name(opened, taught, ended):
     async with opened() as service:
-        id, shots = await taught(service, classes=("red", "green", "blue"), shots=6, blur=0.2)
+        id, _ = await taught(service, classes=("red", "green", "blue"), shots=6, blur=0.2)
         result = (await ended(service, await service.jobs.submit("default", "evaluate", id, {}))).result
     accuracy = result["accuracy"]
     assert 0 <= accuracy["low"] <= accuracy["value"] <= accuracy["high"] <= 1

@@ -16,7 +16,7 @@ async def test_a_trained_head_answers_at_once_and_says_that_it_is_stale_after_th
     opened, taught, ended
 ):
     async with opened() as service:
-        id, shots = await taught(service)
+        id, _ = await taught(service)
         job = await service.jobs.submit("default", "train", id, {"method": "tip-f"})
         last = await ended(service, job)
         assert last.status == "succeeded"

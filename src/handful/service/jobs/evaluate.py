@@ -27,7 +27,7 @@ _MOST_CONFUSED = 100  # classes; of more no table is given
 
 
 class Evaluate:
-    """{method?} → estimates with intervals, each class's share of right answers, confusions, suspect shots."""
+    """{method?} → estimates with intervals, each class's share of right answers, confusions, suspects."""
 
     name = "evaluate"
 
