@@ -64,6 +64,13 @@ def test_classes_are_made_renamed_and_deleted(client):
     ]
 
 
+def test_a_class_of_dots_is_a_class(client):
+    made = client.create_classifier("dots", classes=["..", ".", "a"])
+    client.delete_class(made.id, "..")
+    client.rename_class(made.id, ".", "...")
+    assert [one.name for one in client.classes(made.id)] == ["...", "a"]
+
+
 def test_every_kind_of_picture_is_taught_and_asked(client, trashnet):
     path = trashnet / "glass" / "000.jpg"
     picture = Image.open(path)

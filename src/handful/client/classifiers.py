@@ -58,7 +58,7 @@ def find_classifier(id_or_name: str) -> Steps[Classifier]:
 
     Raises ClientError with status 404 for none, and 409 for several of that name.
     """
-    if "/" not in id_or_name and id_or_name.strip("."):
+    if id_or_name and "/" not in id_or_name:
         try:
             return (yield from classifier(id_or_name))
         except ClientError as exc:
@@ -148,9 +148,20 @@ def delete_class(id: str, name: str) -> Steps[None]:
     yield from asked(Request(method="DELETE", path=at(id, "classes", name), write=True))
 
 
+def part_of_path(name: str) -> str:
+    """An id or name as one part of a path, also where it is "." or "..".
+
+    Left as they are, those would lead somewhere else: to the classifier, in place of its class "..".
+    Raises ClientError for a name that is none, being empty or with a "/".
+    """
+    if not name or "/" in name:
+        raise ClientError(f"{name!r} is no id and no name of a class; those are not empty and hold no '/'")
+    return quote(name, safe="") if name.strip(".") else "%2E" * len(name)
+
+
 def at(id: str, *parts: str) -> str:
     """The path of a classifier, or of something in it."""
-    return "/".join(["v1/classifiers", *(quote(part, safe="") for part in (id, *parts))])
+    return "/".join(["v1/classifiers", *(part_of_path(part) for part in (id, *parts))])
 
 
 def _classifier(request: Request) -> Steps[Classifier]:

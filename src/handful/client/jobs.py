@@ -3,12 +3,11 @@
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 import httpx2
 
 from handful.client.answers import Job, Version, read
-from handful.client.classifiers import at
+from handful.client.classifiers import at, part_of_path
 from handful.client.exchange import asked, back_off, exchanged
 from handful.client.steps import Give, Items, Part, Pause, Progress, Request, Steps
 from handful.errors import JobError, UnreachableError
@@ -107,4 +106,4 @@ def activate(id: str, version: int) -> Steps[Version]:
 
 
 def _at(id: str) -> str:
-    return f"v1/jobs/{quote(id, safe='')}"
+    return f"v1/jobs/{part_of_path(id)}"
