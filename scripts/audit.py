@@ -28,6 +28,13 @@ def main() -> int:
         return _UNASKED
     weak = [one for one in packages if one.get("vulns")]
     skipped = [one["name"] for one in packages if "skip_reason" in one]
+    if len(skipped) == len(packages):
+        print(
+            "the package index gave no answer about weaknesses of any package, so nothing is known; "
+            "run this where https://pypi.org can be reached",
+            file=sys.stderr,
+        )
+        return _UNASKED
     for one in weak:
         for flaw in one["vulns"]:
             mended = ", ".join(flaw["fix_versions"]) or "no release"
