@@ -57,13 +57,18 @@ def _aside(target: Path) -> Path:
     return target.with_name(f".{target.name}.previous")
 
 
-def _sync(folder: Path) -> None:
-    """Make names in a folder, and in the folders below, durable where the system lets folders be opened."""
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where the system lets folders be opened."""
     if os.name != "posix":
         return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(folder: Path) -> None:
+    """Make names in a folder, and in the folders below, durable."""
     for path in (folder, *(entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(path)

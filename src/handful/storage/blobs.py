@@ -16,6 +16,7 @@ from anyio import CapacityLimiter, to_thread
 from fsspec.implementations.local import LocalFileSystem
 
 from handful.errors import StorageError, StorageFullError
+from handful.folders import sync_folder
 
 T = TypeVar("T")
 
@@ -153,7 +154,7 @@ def _write_durably(path: Path, data: bytes) -> None:
         unfinished.unlink(missing_ok=True)
         raise
     for folder in (path.parent, *made):
-        _sync(folder)
+        sync_folder(folder)
 
 
 def _made_folders(folder: Path) -> list[Path]:
@@ -163,13 +164,3 @@ def _made_folders(folder: Path) -> list[Path]:
     ]
     folder.mkdir(parents=True, exist_ok=True)
     return [path.parent for path in missing]
-
-
-def _sync(folder: Path) -> None:
-    if os.name != "posix":  # elsewhere a folder cannot be opened
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from handful.errors import ConflictError
@@ -194,6 +195,14 @@ class Store(Protocol):
 
     async def trash(self, limit: int) -> list[Trash]:
         """Blobs to remove."""
+        ...
+
+    async def hold_trash(self, until: datetime) -> None:
+        """Until then `trash` is empty for every process; a moment that is past lets go again."""
+        ...
+
+    async def dump(self, file: Path) -> None:
+        """Write all of it as of one moment into a new SQLite file, which `open_store` opens."""
         ...
 
     async def forget_trash(self, ids: Sequence[int]) -> None:

@@ -41,6 +41,7 @@ _MIGRATIONS = (
         tenant TEXT PRIMARY KEY, classifiers INTEGER NOT NULL, classes INTEGER NOT NULL,
         shots INTEGER NOT NULL, image_bytes INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE trash (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL);
+    CREATE TABLE trash_hold (id INTEGER PRIMARY KEY CHECK (id = 1), until TEXT NOT NULL);
     """,
 )
 

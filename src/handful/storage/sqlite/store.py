@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -286,9 +286,28 @@ class SqliteStore:
             return read_usage(self._reader, tenant)
 
     async def trash(self, limit: int) -> list[Trash]:
-        return [
-            Trash(id=id, name=name) for id, name in self._all("SELECT id, name FROM trash LIMIT ?", limit)
-        ]
+        found = self._all(
+            "SELECT id, name FROM trash WHERE NOT EXISTS (SELECT 1 FROM trash_hold WHERE until > ?)"
+            " ORDER BY id LIMIT ?",
+            stamp(datetime.now(UTC)),
+            limit,
+        )
+        return [Trash(id=id, name=name) for id, name in found]
+
+    async def hold_trash(self, until: datetime) -> None:
+        await self._write(
+            lambda disk: disk.execute(
+                "INSERT OR REPLACE INTO trash_hold (id, until) VALUES (1, ?)", (stamp(until),)
+            )
+        )
+
+    async def dump(self, file: Path) -> None:
+        def write() -> None:
+            with explained(self.file), closing(connect(self.file)) as disk:
+                disk.execute("PRAGMA query_only = 0")  # it writes another file
+                disk.execute("VACUUM INTO ?", (str(file),))
+
+        await to_thread.run_sync(write)
 
     async def forget_trash(self, ids: Sequence[int]) -> None:
         await self._write(
