@@ -135,8 +135,14 @@ def routes(interface: Mapping[str, Any]) -> str:
             ]
         name = f"[`{verb} {path}`](#{operation['operationId']})"
         good = ", ".join(code for code in operation["responses"] if code.startswith("2"))
-        lines.append(f"| {name} | {operation.get('summary', '')} | {good} |")
+        lines.append(f"| {name} | {first_sentence(operation)} | {good} |")
     return "\n".join(lines)
+
+
+def first_sentence(operation: Mapping[str, Any]) -> str:
+    """What an operation does, shortly."""
+    said = plain(operation.get("description") or operation.get("summary", ""))
+    return said if ". " not in said else said.partition(". ")[0] + "."
 
 
 def reference(interface: Mapping[str, Any]) -> str:
