@@ -1,0 +1,120 @@
+"""Stores, one suite for all of them; records to put into them."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handful.storage.ids import new_id, new_ids
+from handful.storage.open import open_store
+from handful.storage.records import ClassifierRecord, ClassRecord, JobRecord, ShotRecord
+from handful.storage.store import Change, Store
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=["sqlite"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a store of each kind may be made."""
+    return {"sqlite": f"sqlite:///{tmp_path}/data/store.sqlite"}[request.param]
+
+
+@pytest.fixture
+async def store(store_url: str, anyio_backend: str) -> AsyncIterator[Store]:
+    opened = open_store(store_url)
+    yield opened
+    await opened.close()
+
+
+def classifier(tenant: str = "shop", **fields: Any) -> ClassifierRecord:
+    blank = ClassifierRecord(
+        tenant=tenant,
+        id=new_id(),
+        name="bread",
+        encoder="tiny",
+        fingerprint="tiny-1",
+        method="auto",
+        views="auto",
+        domain="pastry",
+        templates=("a {} on a plate",),
+        use_text=True,
+        unknown_threshold=0.05,
+        revision=1,
+        support_version=1,
+        pinned=None,
+        next_class=0,
+        class_count=0,
+        shot_count=0,
+        image_bytes=0,
+        created=NOW,
+        updated=NOW,
+    )
+    return replace(blank, **fields)
+
+
+def shot(class_key: int = 0, **fields: Any) -> ShotRecord:
+    blank = ShotRecord(
+        id=new_id(),
+        class_key=class_key,
+        sha256="ab" * 32,
+        width=4,
+        height=3,
+        created=NOW,
+        metadata={"camera": 1},
+        rows=b"\x02\x00\x00\x3c\x00\x00",
+    )
+    return replace(blank, **fields)
+
+
+def job(tenant: str = "shop", **fields: Any) -> JobRecord:
+    blank = JobRecord(
+        tenant=tenant,
+        id=new_id(),
+        kind="train",
+        classifier=None,
+        status="queued",
+        request={"method": "tip-f"},
+        created=NOW,
+        updated=NOW,
+    )
+    return replace(blank, **fields)
+
+
+async def taught(store: Store, shots: int = 3, **fields: Any) -> ClassifierRecord:
+    """A classifier of one class with shots."""
+    empty = classifier(**fields)
+    await store.apply(Change(before=None, after=empty))
+    return await with_shots(store, empty, shots)
+
+
+async def with_shots(store: Store, before: ClassifierRecord, count: int) -> ClassifierRecord:
+    """The classifier after `count` more shots of class 0."""
+    total = before.shot_count + count
+    after = replace(
+        before,
+        revision=before.revision + 1,
+        support_version=before.revision + 1,
+        next_class=1,
+        class_count=1,
+        shot_count=total,
+        image_bytes=before.image_bytes + 10 * count,
+    )
+    shots = [
+        shot(id=name, blob=f"{after.tenant}/{after.id}/{name}.jpg", blob_bytes=10) for name in new_ids(count)
+    ]
+    change = Change(
+        before=before,
+        after=after,
+        put_classes=[ClassRecord(key=0, name="roll", shots=total)],
+        put_shots=shots,
+    )
+    await store.apply(change)
+    return after
