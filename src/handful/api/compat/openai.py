@@ -81,7 +81,7 @@ class ModelsOut(BaseModel):
     data: list[ModelOut]
 
 
-@router.post("/embeddings", response_model=EmbeddingsOut, responses=responses(400, 404, 413))
+@router.post("/embeddings", response_model=EmbeddingsOut, responses=responses(400, 404, 413, 415))
 async def create_embeddings(body: EmbeddingsIn, caller: Reader, service: ServiceDep) -> EmbeddingsOut:
     """What `OpenAI().embeddings.create` asks. Texts and pictures come into one space, as unit rows."""
     name = _known(body.model, service)
