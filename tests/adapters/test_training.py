@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from handful.adapters import fit_head
 from handful.adapters.support import Support
-from handful.adapters.training import Schedule, cross_entropy, deal, descend, train, without
+from handful.adapters.training import Schedule, cross_entropy, deal, descend, train, watched, without
 from handful.errors import SupportError
 
 
@@ -129,3 +130,28 @@ def test_the_slope_of_cross_entropy_is_that_of_its_differences():
 def test_schedules_that_mean_nothing_are_refused(options, message):
     with pytest.raises(SupportError, match=message):
         replace(Schedule(learning_rate=1e-3, epochs=1), **options)
+
+
+def small_fit():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 8)
+    return fit_head("tip-f", np.eye(2, 6)[y] + 0.4 * rng.standard_normal((16, 6)), y, class_count=2)
+
+
+def test_the_share_that_is_told_grows_and_changes_nothing():
+    told = []
+    with watched(told.append):
+        head = small_fit()
+    assert told == sorted(told)
+    assert len(told) > 1
+    assert all(0 <= share <= 1 for share in told)
+    assert head.to_bytes() == small_fit().to_bytes()
+
+
+def test_what_the_watcher_raises_ends_the_training():
+    def stop(share):
+        raise KeyboardInterrupt
+
+    with watched(stop), pytest.raises(KeyboardInterrupt):
+        small_fit()
+    small_fit()  # nobody watches any more

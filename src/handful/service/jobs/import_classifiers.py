@@ -98,7 +98,8 @@ class ImportClassifiers:
                 raise line
             told, shots = line
             view = self._classifiers.prepared(work.job.tenant, told, id)
-            if await self._store.classifier(work.job.tenant, id) is None:
+            again = work.job.attempts > 1 and await self._store.classifier(work.job.tenant, id) is not None
+            if not again:
                 await work.patiently(partial(self._shots.create_with, view, shots))
         except ChangedMeanwhileError:
             return id  # made by a worker that was thought dead
