@@ -13,6 +13,7 @@ from handful.storage.store import Change, Store
 
 _LONGEST_TEXT = 2000  # characters of a description or a prompt
 _MOST_PROMPTS = 200
+_DIGITS = 18  # of a key, at most
 _PAGE = 1000  # shots looked at together
 
 
@@ -37,7 +38,7 @@ class Classes:
         """By time of creation. Raises NotFoundError, and RequestError for a cursor that is none."""
         checked_limit(limit)
         after = behind(cursor)
-        if after is not None and not after.isdecimal():
+        if after is not None and (not after.isdecimal() or len(after) > _DIGITS):
             raise RequestError(f"{cursor!r} is no cursor of this list", pointer="/cursor")
         if await self._store.classifier(tenant, id) is None:
             raise not_found(id)

@@ -1,7 +1,6 @@
 """Long lists in pages."""
 
 import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -38,7 +37,7 @@ def behind(cursor: str | None) -> str | None:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         name = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, UnicodeError):
+    except ValueError:  # no ASCII, no base64, or no text
         name = ""
     if not (name.isalnum() and len(name) <= _LONGEST) or cursor_of(name) != cursor:
         raise RequestError(

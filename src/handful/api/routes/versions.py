@@ -1,6 +1,8 @@
 """/v1/classifiers/{id}/versions: its heads."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
 
 from handful.api.answering import json_of, once_of, sent
 from handful.api.deps import IdempotencyKey, Reader, ServiceDep, WriterOf
@@ -21,7 +23,7 @@ async def list_versions(id: str, caller: Reader, service: ServiceDep) -> Respons
 async def activate_version(
     request: Request,
     id: str,
-    version: int,
+    version: Annotated[int, Path(ge=0, le=2**53)],
     caller: WriterOf,
     service: ServiceDep,
     key: IdempotencyKey = None,
