@@ -83,5 +83,5 @@ check-size: $(READY)  ## install into an empty environment and measure it
 	$(PYTHON) scripts/check_size.py
 
 clean:  ## remove all that these targets made
-	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .schemathesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests benchmarks scripts examples -name __pycache__ -prune -exec rm -rf {} +
