@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from handful.api.bodies import checked, images_of_text, parsed_json
 from handful.api.deps import Reader, ServiceDep
 from handful.api.problems import responses
+from handful.api.schemas.answers import PIXEL
 from handful.errors import RequestError, TooLargeError
 from handful.service.answers import Asked
 from handful.service.service import Service
@@ -46,7 +47,7 @@ class HfParameters(BaseModel):
 class HfClassifyIn(BaseModel):
     """A picture to classify."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"inputs": "iVBORw0KGgo…", "parameters": {}}})
+    model_config = ConfigDict(json_schema_extra={"example": {"inputs": PIXEL, "parameters": {}}})
 
     inputs: _Picture
     parameters: HfParameters = HfParameters()
@@ -69,9 +70,7 @@ class HfZeroShotIn(BaseModel):
     """A picture to classify by words alone."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "example": {"inputs": "iVBORw0KGgo…", "parameters": {"candidate_labels": ["cat", "dog"]}}
-        }
+        json_schema_extra={"example": {"inputs": PIXEL, "parameters": {"candidate_labels": ["cat", "dog"]}}}
     )
 
     inputs: _Picture

@@ -7,15 +7,28 @@ all that Label Studio can send to a backend; its webhooks may send it as any cli
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Security
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
-from pydantic import BaseModel, ConfigDict, Field
 
 from handful.api.bodies import images_of_text
 from handful.api.compat.fetching import fetch
 from handful.api.compat.label_config import choice_of
+from handful.api.compat.label_studio_schemas import (
+    LsAnnotation,
+    LsHealthOut,
+    LsPredictIn,
+    LsPredictionOut,
+    LsPredictionsOut,
+    LsProject,
+    LsSetupIn,
+    LsShotOut,
+    LsTask,
+    LsVersionOut,
+    LsWebhookIn,
+    LsWebhookOut,
+)
 from handful.api.deps import Caller, ServiceDep, admitted
 from handful.api.problems import responses
 from handful.errors import NotFoundError, RequestError
@@ -29,8 +42,6 @@ T = TypeVar("T")
 router = APIRouter(prefix="/label-studio/{id}", tags=["Label Studio"])
 
 _basic = HTTPBasic(auto_error=False, description="an API key as the password; any user name")
-_MOST_TASKS = 256
-_LARGEST_ANNOTATION = 2**35 - 1  # that ids of shots tell apart
 
 
 def _caller_with(scope: Scope) -> Callable[..., Awaitable[Caller]]:
@@ -44,111 +55,6 @@ def _caller_with(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 
 _Reader = Annotated[Caller, Depends(_caller_with("read"))]
 _Writer = Annotated[Caller, Depends(_caller_with("write"))]
-
-
-class _Body(BaseModel):
-    """Label Studio sends more than is read here."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class LsTask(_Body):
-    """A picture to label."""
-
-    id: int | str | None = None
-    data: dict[str, Any]  # Any: JSON, as people import it
-
-
-class LsSetupIn(_Body):
-    """A project that is connected."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "project": "1.1700000000",
-                "schema": '<View><Image name="image" value="$image"/>'
-                '<Choices name="choice" toName="image"><Choice value="dent"/></Choices></View>',
-            }
-        }
-    )
-
-    label_config: Annotated[str, Field(alias="schema", description="the labeling configuration")]
-
-
-class LsPredictIn(_Body):
-    """Tasks to say something of."""
-
-    tasks: Annotated[list[LsTask], Field(min_length=1, max_length=_MOST_TASKS)]
-    label_config: str
-
-
-class LsProject(_Body):
-    """A project."""
-
-    label_config: str | None = None
-
-
-class LsAnnotation(_Body):
-    """What somebody said of a task; a deleted one has its id alone."""
-
-    id: Annotated[int, Field(ge=0, le=_LARGEST_ANNOTATION)]
-    result: list[dict[str, Any]] = []  # Any: JSON of each kind of control
-    was_cancelled: bool = False
-
-
-class LsWebhookIn(_Body):
-    """Something happened in a project. Actions about anything but annotations change nothing."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 17}]}}
-    )
-
-    action: str
-    annotation: LsAnnotation | list[LsAnnotation] | None = None
-    annotations: list[LsAnnotation] | None = None
-    task: LsTask | list[LsTask] | None = None
-    project: LsProject | None = None
-
-
-class LsHealthOut(BaseModel):
-    """It is up."""
-
-    status: Literal["UP"] = "UP"
-    model_class: str = "Handful"
-
-
-class LsVersionOut(BaseModel):
-    """The head that answers."""
-
-    model_version: str
-
-
-class LsPredictionOut(BaseModel):
-    """What is said of a task.    score : probability of the class."""
-
-    result: list[dict[str, Any]]  # Any: Label Studio's JSON
-    score: float
-    model_version: str
-
-
-class LsPredictionsOut(BaseModel):
-    """A prediction for each task, in order."""
-
-    results: list[LsPredictionOut]
-
-
-class LsShotOut(BaseModel):
-    """What became of an annotation's shot."""
-
-    annotation: int
-    shot: str
-    done: Literal["added", "moved", "removed", "nothing"]
-
-
-class LsWebhookOut(BaseModel):
-    """What became of the shots."""
-
-    shots: list[LsShotOut]
 
 
 @router.get("/health", response_model=LsHealthOut, responses=responses(404))

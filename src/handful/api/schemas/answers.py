@@ -8,6 +8,10 @@ from handful.api.schemas.classifiers import In, Name, Templates
 from handful.api.schemas.shots import Base64, shot_image
 from handful.prediction import Prediction
 
+PIXEL = (  # a picture for examples, 1 × 1
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAA"
+    "AElFTkSuQmCC"
+)
 TopK = Annotated[int, Field(ge=1, le=1000, description="classes in each answer")]
 Coverage = Annotated[
     float | None, Field(gt=0, lt=1, description="adds the classes that hold the truth this often")
@@ -32,10 +36,7 @@ class ClassifyIn(OptionsIn):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "images": [
-                    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAA"
-                    "AElFTkSuQmCC"
-                ],
+                "images": [PIXEL],
                 "top_k": 3,
             }
         }
