@@ -1,6 +1,7 @@
 """A service of one's own for each test that wants one: on a socket, in a thread, with files of its own."""
 
 import asyncio
+import base64
 import io
 import logging
 import socket
@@ -169,3 +170,58 @@ def _wait_until_ready(url: str) -> None:
             pass  # not listening yet
         time.sleep(0.01)
     raise AssertionError("the service did not become ready")
+
+
+_LABELLING = (
+    '<View><Image name="image" value="$image"/>'
+    '<Choices name="colour" toName="image"><Choice value="red"/></Choices></View>'
+)
+Ask = Callable[[str, str], dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def asked(png: Callable[..., list[bytes]]) -> Ask:
+    """A request's body that the route would accept, by method and path. A new route needs an entry here."""
+    picture = png("red")[0]
+    text = base64.b64encode(picture).decode()
+    files = {"files": [("files", ("x.png", picture, "image/png"))]}
+    octets = {"content": b"x", "headers": {"Content-Type": "application/zip"}}
+    labelled = {"data": {"image": f"data:image/png;base64,{text}"}, "id": 1}
+    annotation = {"id": 1, "result": [], "task": 1, "was_cancelled": False}
+    known: dict[tuple[str, str], dict[str, Any]] = {
+        ("POST", "/v1/classifiers"): {"json": {"name": "x"}},
+        ("POST", "/v1/classifiers/import"): octets,
+        ("PATCH", "/v1/classifiers/{id}"): {"json": {"name": "x"}},
+        ("POST", "/v1/classifiers/{id}/classes"): {"json": {"classes": [{"name": "x"}]}},
+        ("PUT", "/v1/classifiers/{id}/classes/{name}"): {"json": {}},
+        ("PATCH", "/v1/classifiers/{id}/classes/{name}"): {"json": {"name": "x"}},
+        ("POST", "/v1/classifiers/{id}/shots"): {**files, "data": {"label": "x"}},
+        ("PATCH", "/v1/classifiers/{id}/shots/{shot}"): {"json": {"label": "x"}},
+        ("POST", "/v1/classifiers/{id}/classify"): files,
+        ("POST", "/v1/classifiers/{id}/suggest"): files,
+        ("POST", "/v1/classifiers/{id}/versions/{version}/activate"): {},
+        ("POST", "/v1/classifiers/{id}/train"): {"json": {"method": "tip-f"}},
+        ("POST", "/v1/classifiers/{id}/evaluate"): {"json": {}},
+        ("POST", "/v1/classifiers/{id}/hf"): {"json": {"inputs": text}},
+        ("POST", "/v1/zero-shot/hf"): {
+            "json": {"inputs": text, "parameters": {"candidate_labels": ["red", "blue"]}}
+        },
+        ("POST", "/v1/zero-shot"): {"json": {"labels": ["red", "blue"], "images": [text]}},
+        ("POST", "/v1/import"): {
+            "content": b'{"name": "x"}\n',
+            "headers": {"Content-Type": "application/x-ndjson"},
+        },
+        ("POST", "/v1/embeddings"): {"json": {"model": "tiny", "input": "red"}},
+        ("POST", "/label-studio/{id}/setup"): {"json": {"project": "1", "schema": _LABELLING}},
+        ("POST", "/label-studio/{id}/predict"): {"json": {"tasks": [labelled], "label_config": _LABELLING}},
+        ("POST", "/label-studio/{id}/webhook"): {
+            "json": {"action": "ANNOTATION_CREATED", "annotation": annotation, "task": labelled}
+        },
+        ("POST", "/clip/cache"): {**files, "data": {"labels": "x"}},
+        ("POST", "/clip"): {
+            "files": [("file", ("x.png", picture, "image/png"))],
+            "params": {"cache_id": "x"},
+        },
+        ("POST", "/world"): {},
+    }
+    return lambda method, path: {} if method in ("GET", "DELETE") else known[method, path]

@@ -59,6 +59,7 @@ def create_app(settings: Settings | None = None, encoder: Encoder | None = None)
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         openapi_url="/openapi.json" if chosen.docs else None,
         root_path=chosen.root_path,
         generate_unique_id_function=lambda route: route.name,

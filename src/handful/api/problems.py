@@ -141,7 +141,7 @@ def _retry_after(exc: Exception, status: int) -> dict[str, str]:
     seconds = getattr(exc, "retry_after", None)
     if seconds is not None:
         return {"Retry-After": str(max(1, round(seconds)))}
-    return {"Retry-After": _RETRY} if status in (429, 503) else {}
+    return {"Retry-After": _RETRY} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
 
 
 def _answered_before(request: Request, exc: Exception) -> Response:

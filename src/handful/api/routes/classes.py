@@ -80,7 +80,7 @@ async def rename_class(
     return sent(json_of(ClassOut.of(await service.classes.rename(caller.tenant, id, name, body.name, once))))
 
 
-@router.delete("/{name}", status_code=204, responses=responses(404, 409))
+@router.delete("/{name}", status_code=204, responses=responses(404, 409, 507))
 async def delete_class(
     request: Request,
     id: str,

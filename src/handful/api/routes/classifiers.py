@@ -93,7 +93,7 @@ async def patch_classifier(
     return sent(rendered(view))
 
 
-@router.delete("/{id}", status_code=204, responses=responses(404, 409, 412))
+@router.delete("/{id}", status_code=204, responses=responses(404, 409, 412, 507))
 async def delete_classifier(
     request: Request,
     id: str,

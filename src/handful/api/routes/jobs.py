@@ -126,7 +126,7 @@ async def follow_job(request: Request, id: str, caller: Reader, service: Service
     )
 
 
-@router.delete("/jobs/{id}", response_model=JobOut, responses=responses(404))
+@router.delete("/jobs/{id}", response_model=JobOut, responses=responses(404, 507))
 async def cancel_job(id: str, caller: WriterOf, service: ServiceDep) -> Response:
     """Cancel a job. A queued one never starts; a running one stops soon; one that is over stays as it is."""
     return sent(json_of(JobOut.of(await service.jobs.cancel(caller.tenant, id))))

@@ -157,7 +157,7 @@ async def relabel_shot(
     return sent(json_of(ShotOut.of(id, view)))
 
 
-@router.delete("/{shot}", status_code=204, responses=responses(404, 409))
+@router.delete("/{shot}", status_code=204, responses=responses(404, 409, 507))
 async def delete_shot(
     request: Request,
     id: str,
