@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -127,16 +129,18 @@ def test_a_folder_of_class_folders_is_taught(client, tmp_path, trashnet):
 
 
 def test_an_archive_is_taught_by_a_job(client, tmp_path, trashnet):
-    import zipfile
-
-    with zipfile.ZipFile(tmp_path / "waste.zip", "w") as archive:
+    with (
+        zipfile.ZipFile(tmp_path / "waste.zip", "w") as zipped,
+        tarfile.open(tmp_path / "waste.tar.gz", "w:gz") as tarred,
+    ):
         for name in ("glass", "metal"):
-            archive.write(trashnet / name / "000.jpg", f"{name}/0.jpg")
+            zipped.write(trashnet / name / "000.jpg", f"{name}/0.jpg")
+            tarred.add(trashnet / name / "001.jpg", f"{name}/1.jpg")
     made = client.create_classifier("archive")
-    job = client.wait(client.add_archive(made.id, tmp_path / "waste.zip"))
-    assert job.status == "succeeded"
-    assert client.classifier(made.id).shots == 2
-    with pytest.raises(SupportError, match=r"no \.zip and no \.tar"):
+    for file in ("waste.zip", "waste.tar.gz"):
+        assert client.wait(client.add_archive(made.id, tmp_path / file)).status == "succeeded"
+    assert client.classifier(made.id).shots == 4
+    with pytest.raises(SupportError, match=r"no \.zip, \.tar or \.tar\.gz"):
         client.add_archive(made.id, tmp_path / "waste.rar")
 
 
@@ -212,6 +216,7 @@ def test_a_classifier_is_exported_and_imported_whole(client, waste, tmp_path, tr
     assert [path.name for path in tmp_path.iterdir()] == ["waste.zip"]
     copy = client.import_classifier(file)
     assert copy.id != waste.id
+    assert copy.etag == client.classifier(copy.id).etag
     assert client.classify(copy.id, [photo]).predictions == client.classify(waste.id, [photo]).predictions
     with pytest.raises(ClientError):
         client.export("nothing", tmp_path / "other.zip")

@@ -40,12 +40,12 @@ def create_classifier(
     named = _classes(classes)
     if named:
         body["classes"] = named
-    return _classifier(Request(method="POST", path="v1/classifiers", json=body, write=True))
+    return answered_classifier(Request(method="POST", path="v1/classifiers", json=body, write=True))
 
 
 def classifier(id: str) -> Steps[Classifier]:
     """A classifier as it is now."""
-    return _classifier(Request(method="GET", path=at(id)))
+    return answered_classifier(Request(method="GET", path=at(id)))
 
 
 def classifiers() -> Items[Classifier]:
@@ -106,7 +106,7 @@ def update_classifier(
         use_text=use_text,
         unknown_threshold=unknown_threshold,
     )
-    return _classifier(
+    return answered_classifier(
         Request(method="PATCH", path=at(id), json=body, headers=_if_match(if_match), write=True)
     )
 
@@ -164,7 +164,8 @@ def at(id: str, *parts: str) -> str:
     return "/".join(["v1/classifiers", *(part_of_path(part) for part in (id, *parts))])
 
 
-def _classifier(request: Request) -> Steps[Classifier]:
+def answered_classifier(request: Request) -> Steps[Classifier]:
+    """The classifier that answers a request, with its ETag."""
     response = yield from exchanged(request)
     return read(Classifier, {**response.json(), "etag": response.headers.get("ETag")})
 

@@ -23,7 +23,12 @@ from handful.rows import as_rows
 
 T = TypeVar("T")
 _MOST_ROWS = 1000  # of a request
-_ARCHIVES = {".zip": "application/zip", ".tar": "application/x-tar"}
+_ARCHIVES = {
+    ".zip": "application/zip",
+    ".tar": "application/x-tar",
+    ".tgz": "application/gzip",
+    ".gz": "application/gzip",
+}
 
 
 def add_shots(
@@ -118,11 +123,13 @@ def add_folder(
 
 
 def add_archive(id: str, archive: str | PathLike[str]) -> Steps[Job]:
-    """Teach the pictures of a zip or tar file with a folder per class, by a job on the server."""
+    """Teach the pictures of a .zip, .tar or .tar.gz with a folder per class, by a job on the server."""
     path = Path(archive)
     kind = _ARCHIVES.get(path.suffix.lower())
     if kind is None:
-        raise SupportError(f"{path.name} is no .zip and no .tar; pack the folders of classes as one of them")
+        raise SupportError(
+            f"{path.name} is no .zip, .tar or .tar.gz; pack the folders of classes as one of them"
+        )
     request = Request(
         method="POST", path=at(id, "shots"), file=path, headers={"Content-Type": kind}, write=True
     )

@@ -9,7 +9,7 @@ from typing import IO
 import httpx2
 
 from handful.client.answers import Classifier, Job, read
-from handful.client.classifiers import at
+from handful.client.classifiers import answered_classifier, at
 from handful.client.exchange import asked, exchanged
 from handful.client.steps import Part, Request, Steps, worked
 from handful.errors import UnreachableError
@@ -44,7 +44,7 @@ def import_classifier(path: str | PathLike[str]) -> Steps[Classifier]:
         headers={"Content-Type": "application/zip"},
         write=True,
     )
-    return read(Classifier, (yield from asked(request)))
+    return answered_classifier(request)
 
 
 def import_classifiers(path: str | PathLike[str]) -> Steps[Job]:

@@ -43,5 +43,6 @@ def test_what_is_no_picture_ends_in_a_problem(url, waste):
     for body, status in ((b"no picture", 422), (b"", 422), (b"{no json", 400), (b'{"inputs": "=="}', 422)):
         answer = httpx2.post(there, content=body)
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["errors"][0]["pointer"] == "/inputs"
     answer = httpx2.post(f"{url}/v1/classifiers/nothing/hf", content=b"x")
     assert json.loads(answer.content)["type"] == "/problems/not-found"

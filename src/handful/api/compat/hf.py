@@ -104,7 +104,7 @@ async def hf_image_classification(
     if data.lstrip()[:1] == _JSON_STARTS:
         body = checked(HfClassifyIn, parsed_json(data))
         data, parameters, pointer = await _picture(body.inputs, service), body.parameters, "/inputs"
-    _check(data, service)
+    _check(data, pointer, service)
     answer = await service.answers.classify(
         caller.tenant, id, Asked(images=[data], pointers=[pointer]), top_k=parameters.top_k
     )
@@ -142,14 +142,18 @@ async def hf_zero_shot_image_classification(
 
 
 async def _picture(text: str, service: Service) -> bytes:
-    (data,) = await asyncio.to_thread(images_of_text, [text], service.settings, "/inputs")
+    try:
+        (data,) = await asyncio.to_thread(images_of_text, [text], service.settings)
+    except RequestError as exc:
+        raise RequestError(str(exc), pointer="/inputs") from exc
     return data
 
 
-def _check(data: bytes, service: Service) -> None:
+def _check(data: bytes, pointer: str, service: Service) -> None:
     if not data:
-        raise RequestError("the body is empty; send the bytes of a picture")
+        raise RequestError("there is no byte of a picture in this request; send one", pointer=pointer)
     if len(data) > service.settings.image_max_bytes:
         raise TooLargeError(
-            f"this picture has {len(data):,} bytes; send at most {int(service.settings.image_max_bytes):,}"
+            f"this picture has {len(data):,} bytes; send at most {int(service.settings.image_max_bytes):,}",
+            pointer=pointer,
         )
