@@ -57,6 +57,10 @@ class Bottleneck:
     def typicality(self, Q: Rows, scores: FloatArray) -> FloatArray:
         return np.asarray(scores.max(axis=1))
 
+    def judged(self, Q: Rows) -> tuple[FloatArray, FloatArray]:
+        scores = self.scores(Q)
+        return scores, self.typicality(Q, scores)
+
     def affinity(self, q: Rows, X: Rows, rows: IntArray) -> FloatArray:
         """Cosine of the adapted rows; shots that point away say nothing."""
         likeness = self.adapted(X[rows]) @ self.adapted(q)[0]

@@ -56,21 +56,32 @@ class ClassRows:
         return np.asarray(self.offsets - self.rows.astype(np.float64) @ self.centre)
 
     def scores(self, Q: Rows) -> FloatArray:
-        return np.asarray((self._drawn(Q) @ self.rows.T).astype(np.float64) + self._shift)
+        return self._scores(self._drawn(Q))
 
     def typicality(self, Q: Rows, scores: FloatArray) -> FloatArray:
-        lengths = np.linalg.norm(self._seen(Q), axis=1)
-        return np.asarray((scores - self.offsets).max(axis=1) / np.maximum(lengths, 1e-9))
+        return self._typicality(self._drawn(Q), scores)
+
+    def judged(self, Q: Rows) -> tuple[FloatArray, FloatArray]:
+        drawn = self._drawn(Q)
+        scores = self._scores(drawn)
+        return scores, self._typicality(drawn, scores)
 
     def affinity(self, q: Rows, X: Rows, rows: IntArray) -> FloatArray:
         """Cosine as seen from the centre, in the metric; shots that point away say nothing."""
-        seen = self._seen(X[rows])
-        query = self._seen(q)[0]
+        seen = self._seen(self._drawn(X[rows]))
+        query = self._seen(self._drawn(q))[0]
         lengths = np.linalg.norm(seen, axis=1) * np.linalg.norm(query)
         return np.asarray(np.maximum(seen @ query / np.maximum(lengths, 1e-9), 0))
 
-    def _seen(self, X: Rows) -> FloatArray:
-        centred = self._drawn(X) - self.centre
+    def _scores(self, drawn: Rows) -> FloatArray:
+        return np.asarray((drawn @ self.rows.T).astype(np.float64) + self._shift)
+
+    def _typicality(self, drawn: Rows, scores: FloatArray) -> FloatArray:
+        lengths = np.linalg.norm(self._seen(drawn), axis=1)
+        return np.asarray((scores - self.offsets).max(axis=1) / np.maximum(lengths, 1e-9))
+
+    def _seen(self, drawn: Rows) -> FloatArray:
+        centred = drawn - self.centre
         return centred if self.background is None else centred @ self.background.whitening
 
     def _drawn(self, X: Rows) -> Rows:

@@ -81,15 +81,14 @@ class Head:
 
     def known(self, Q: ArrayLike) -> FloatArray:
         """(B,) p-value of "Q belongs to one of the classes"; small means unknown."""
-        rows = self._rows(Q)
-        return self.known_test.p_values(self.scorer.typicality(rows, self.scorer.scores(rows)))
+        _, typicality = self.scorer.judged(self._rows(Q))
+        return self.known_test.p_values(typicality)
 
     def judged(self, Q: ArrayLike) -> Judged:
         """Scores, probabilities and `known` of rows Q (B, D), scored once."""
         rows = self._rows(Q)
-        scores = self.scorer.scores(rows)
-        known = self.known_test.p_values(self.scorer.typicality(rows, scores))
-        return Judged(scores, softmax(self.sharpness * scores), known)
+        scores, typicality = self.scorer.judged(rows)
+        return Judged(scores, softmax(self.sharpness * scores), self.known_test.p_values(typicality))
 
     def conformal_set(self, Q: ArrayLike, coverage: float = 0.9) -> NDArray[np.bool_]:
         """(B, C) classes that together hold the truth with the given coverage, on average over supports.

@@ -56,6 +56,10 @@ class KernelRidge:
     def typicality(self, Q: Rows, scores: FloatArray) -> FloatArray:
         return np.asarray(scores.max(axis=1))
 
+    def judged(self, Q: Rows) -> tuple[FloatArray, FloatArray]:
+        scores = self.scores(Q)
+        return scores, self.typicality(Q, scores)
+
     def affinity(self, q: Rows, X: Rows, rows: IntArray) -> FloatArray:
         """What each key adds to the score of the answer; shots that lower it say nothing."""
         answer = int(self.scores(q).argmax())

@@ -116,6 +116,10 @@ class KeyValueCache:
     def typicality(self, Q: Rows, scores: FloatArray) -> FloatArray:
         return np.asarray(scores.max(axis=1))
 
+    def judged(self, Q: Rows) -> tuple[FloatArray, FloatArray]:
+        scores = self.scores(Q)
+        return scores, self.typicality(Q, scores)
+
     def affinity(self, q: Rows, X: Rows, rows: IntArray) -> FloatArray:
         """The kernel values themselves: a shot's part of its class's sum. Keys stand in the shots' order."""
         return np.asarray(kernel(q, self.keys[rows], self.beta)[0], np.float64)

@@ -38,6 +38,10 @@ class Scorer(Protocol):
         """(B,) how much a row looks like any class; what `known` ranks. `scores` are those of Q."""
         ...
 
+    def judged(self, Q: Rows) -> tuple[FloatArray, FloatArray]:
+        """Both of them, for less than each by itself."""
+        ...
+
     def affinity(self, q: Rows, X: Rows, rows: IntArray) -> FloatArray:
         """(n,) how much each support row X[rows] speaks for its class, ≥ 0, given a query (1, D)."""
         ...
