@@ -22,6 +22,11 @@ def shell_blocks(page: Path, language: str) -> list[str]:
     return [block for block in found if "handful serve" not in block]
 
 
+def python_blocks(page: Path) -> list[str]:
+    """A page's blocks of Python."""
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a real `handful serve`."""
@@ -38,14 +43,19 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.communicate()
 
 
-def run_as_pasted(blocks: list[str], address: str, folder: Path) -> str:
-    """What the blocks print, one after another in one shell, in a copy of the examples."""
+def copy_examples(folder: Path) -> None:
+    """Some of the photos, where a clone has them."""
     data = folder / "examples" / "data"
     for kind in ("trashnet/glass", "trashnet/metal", "trashnet/paper", "other"):
         (data / kind).mkdir(parents=True)
         for photo in sorted((ROOT / "examples" / "data" / kind).glob("*.jpg")):
             if kind == "other" or photo.stem < "012" or photo.stem in ("033", "034"):
                 (data / kind / photo.name).symlink_to(photo)
+
+
+def run_as_pasted(blocks: list[str], address: str, folder: Path) -> str:
+    """What the blocks print, one after another in one shell, in a copy of the examples."""
+    copy_examples(folder)
     script = "\n".join(blocks).replace("http://127.0.0.1:8000", address)
     assert address in script
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -72,6 +82,19 @@ def test_the_quickstart_works_as_pasted(address: str, tmp_path: Path) -> None:
 def test_the_lines_of_the_readme_about_the_service_work_as_pasted(address: str, tmp_path: Path) -> None:
     said = run_as_pasted(shell_blocks(ROOT / "README.md", "bash"), address, tmp_path)
     assert '"predictions"' in said
+
+
+@pytest.mark.parametrize("page", ["client.md", "library.md"])
+def test_python_of_a_page_runs_as_pasted(page: str, address: str, tmp_path: Path) -> None:
+    copy_examples(tmp_path)
+    blocks = python_blocks(DOCS / page)
+    assert blocks
+    for block in blocks:
+        code = block.replace("http://127.0.0.1:8000", address)
+        command = [sys.executable, "-W", "error", "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip()
 
 
 def test_generated_parts_of_the_docs_are_as_they_would_be_written() -> None:
