@@ -105,7 +105,7 @@ def test_a_method_that_is_not_there_is_405(locked: Any, path: str) -> None:
         missing = "PUT"
     answer = locked.client.request(missing, _path(locked, path))
     assert answer.status_code == 405
-    assert answer.headers["allow"]
+    assert {method.lower() for method in answer.headers["allow"].split(", ")} >= _DESCRIBED[path].keys()
     assert problem_of(answer, missing, path)["type"] == "/problems/method"
 
 
@@ -162,9 +162,7 @@ def test_a_body_of_an_unknown_type_is_415(locked: Any, asked: Ask, method: str, 
 
 @pytest.mark.parametrize(("method", "path"), _WITH_BODY)
 @pytest.mark.parametrize("said", [True, False])
-def test_a_body_that_is_too_large_is_413(
-    locked: Any, asked: Ask, method: str, path: str, said: bool
-) -> None:
+def test_a_body_that_is_too_large_is_413(locked: Any, asked: Ask, method: str, path: str, said: bool) -> None:
     kind = next(iter(_DESCRIBED[path][method.lower()]["requestBody"]["content"])).replace("*/*", "image/png")
     kind = kind.replace("multipart/form-data", "multipart/form-data; boundary=x")
     chunk = b"--x\r\nContent-Disposition: form-data; name=files; filename=a\r\n\r\n" + b" " * 100_000

@@ -63,6 +63,7 @@ IfMatch = Annotated[str | None, Header(max_length=1000, description="ETag that i
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias="Idempotency-Key",
         min_length=1,
         max_length=200,
         description="any text of yours; a request that is sent again under it is not done again, and gets "

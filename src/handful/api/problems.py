@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from handful.errors import (
     AccessError,
@@ -31,6 +32,7 @@ from handful.errors import (
 from handful.storage.store import AnsweredError
 
 MEDIA_TYPE = "application/problem+json"
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _RETRY = "1"  # seconds, where nothing better is known
 
 _log = structlog.get_logger("handful.api")
@@ -183,12 +185,26 @@ def _of_http(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     kind = {404: "not-found", 405: "method", 413: "too-large", 400: "body"}.get(exc.status_code, "http")
     title = HTTPStatus(exc.status_code).phrase
-    detail = str(exc.detail)
+    detail, headers = str(exc.detail), exc.headers
     if exc.status_code == HTTPStatus.NOT_FOUND:
         detail = f"there is nothing at {request.scope['path']}; see /docs"
     elif exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"{request.method} is not possible here; see /docs"
-    return problem_response(request, exc.status_code, kind, title, detail, headers=exc.headers)
+        allowed = _allowed(request)
+        headers = {"Allow": ", ".join(allowed)}
+        detail = f"{request.method} is not possible here; {' and '.join(allowed)} are; see /docs"
+    return problem_response(request, exc.status_code, kind, title, detail, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Methods of all routes with the request's path; the framework names those of the first alone."""
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
 
 
 def unexpected(request: Request, exc: Exception) -> Response:

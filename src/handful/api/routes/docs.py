@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, HTTPException, Response
 
 router = APIRouter(include_in_schema=False)
 
@@ -58,6 +58,6 @@ async def start() -> Response:
 async def asset(name: str) -> Response:
     """Its parts, from the package that ships Swagger UI."""
     if name not in _FILES:
-        return Response(status_code=404)
+        raise HTTPException(404)
     data = (files("fastapi_offline") / "static" / name).read_bytes()
     return Response(data, media_type=_FILES[name], headers={"Cache-Control": "public, max-age=86400"})
