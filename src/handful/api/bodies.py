@@ -144,8 +144,13 @@ async def pictures(request: Request) -> Sent:
     raise unsupported(request, _JSON, _FORM, "image/*", _BYTES)
 
 
-def images_of_text(texts: Sequence[str], settings: Settings, at: str = "/images") -> list[bytes]:
-    """Pictures that came as base64 or data URIs; nothing is ever opened or fetched. Raises RequestError."""
+def images_of_text(
+    texts: Sequence[str], settings: Settings, at: str = "/images", pointers: Sequence[str] | None = None
+) -> list[bytes]:
+    """Pictures that came as base64 or data URIs; nothing is ever opened or fetched.
+
+    at : pointer to the list.    pointers : to each, where they are in no list. Raises RequestError.
+    """
     _check_count(len(texts), settings)
     limits = Limits(max_bytes=settings.image_max_bytes)
     found = []
@@ -153,7 +158,8 @@ def images_of_text(texts: Sequence[str], settings: Settings, at: str = "/images"
         try:
             found.append(from_text(text, limits=limits))
         except ImageError as exc:
-            raise RequestError(str(exc), pointer=f"{at}/{number}") from exc
+            where = f"{at}/{number}" if pointers is None else pointers[number]
+            raise RequestError(str(exc), pointer=where) from exc
     return found
 
 

@@ -224,8 +224,11 @@ async def _of_json(request: Request, tenant: str, id: str, service: ServiceDep) 
         raise RequestError("the body is no list of shots; send [{label, image}] or {shots: […]}", pointer="/")
     check_rows(len(given), service.settings, at or "/")
     shots = [checked(ShotIn, one, f"{at}/{number}") for number, one in enumerate(given)]
-    pictured = [shot.image for shot in shots if shot.image is not None]
-    images = iter(await asyncio.to_thread(images_of_text, pictured, service.settings))
+    pictured = {f"{at}/{n}/image": shot.image for n, shot in enumerate(shots) if shot.image is not None}
+    read = await asyncio.to_thread(
+        images_of_text, list(pictured.values()), service.settings, pointers=list(pictured)
+    )
+    images = iter(read)
     dimension = 0
     if any(shot.embedding is not None for shot in shots):
         view = await service.classifiers.get(tenant, id)
