@@ -140,7 +140,7 @@ def digest(source: ImageSource, *, limits: Limits = Limits()) -> str:
         raise ImageError(f"picture ({describe(source)}) {exc}") from None
 
 
-def measure(data: bytes, *, limits: Limits = Limits()) -> tuple[int, int]:
+def measure(data: bytes, *, limits: Limits = Limits(), name: str | None = None) -> tuple[int, int]:
     """Width and height of an encoded picture the right way up; no pixel is decoded. Raises as `decode`."""
     try:
         picture = containers.read(read(data, limits.max_bytes))
@@ -149,7 +149,7 @@ def measure(data: bytes, *, limits: Limits = Limits()) -> tuple[int, int]:
             return size
         limits.check_size(picture.width, picture.height)
     except ImageError as exc:
-        raise ImageError(f"picture ({describe(data)}) {exc}") from None
+        raise ImageError(f"picture ({printable(name) if name else describe(data)}) {exc}") from None
     turned = picture.orientation >= _FIRST_SIDEWAYS
     return (picture.height, picture.width) if turned else (picture.width, picture.height)
 

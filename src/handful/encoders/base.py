@@ -48,8 +48,8 @@ class Encoder(Protocol):
 
 
 @runtime_checkable
-class PreparingEncoder(Encoder, Protocol):
-    """An encoder whose work on pictures comes in two steps, for those who decode and batch by themselves."""
+class PreparingEncoder(Protocol):
+    """What an encoder may have besides: its work on pictures in two steps, for those who decode and batch."""
 
     @property
     def at_least(self) -> int:

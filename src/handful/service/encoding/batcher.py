@@ -6,19 +6,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
-
-from handful.encoders.base import Encoder, PreparingEncoder
+from handful.errors import EncoderError
 from handful.pixels import Pixels
 from handful.rows import Rows
 from handful.service import metrics
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    pixels: Pixels
-    since: float
-    row: "asyncio.Future[Encoded]"
+from handful.service.encoding.fair_queue import FairQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,85 +22,107 @@ class Encoded:
     encode: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    pixels: Pixels
+    since: float
+    row: "asyncio.Future[Encoded]"
+
+
 class Batcher:
     """One thread that encodes. While it works the next batch gathers; an idle one starts at once.
 
-    most : pictures of a batch.    wait : seconds that a batch which is not full waits for more.
+    encode : prepared pictures → (N, D).    most : pictures of a batch.
+    wait : seconds that a batch which is not full waits for more.
     """
 
-    def __init__(self, encoder: Encoder, *, most: int, wait: float) -> None:
-        self._encode = _encode_batch(encoder)
+    def __init__(self, encode: Callable[[Sequence[Pixels]], Rows], *, most: int, wait: float) -> None:
+        self._encode = encode
         self._most = most
         self._wait = wait
-        # Twice a batch: enough to keep the encoder busy, and so few that turns are taken where pictures queue
-        # before they are decoded.
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=2 * most)
+        self._queue: FairQueue[_Waiting] = FairQueue()
+        self._taken = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="handful-encoder")
         self._task = asyncio.create_task(self._run(), name="handful-batches")
 
-    async def put(self, pixels: Pixels) -> "asyncio.Future[Encoded]":
-        """Wait for room in the queue; the row comes later."""
+    def put(self, tenant: str, request: int, pixels: Pixels) -> "asyncio.Future[Encoded]":
+        """The row, to come. Cancel it where nobody wants it any more."""
         row: asyncio.Future[Encoded] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Waiting(pixels, time.perf_counter(), row))
+        self._queue.put(tenant, request, _Waiting(pixels, time.perf_counter(), row))
         return row
+
+    async def room(self) -> None:
+        """Wait until less than two batches wait: enough to keep the encoder busy."""
+        while len(self._queue) >= 2 * self._most:
+            self._taken.clear()
+            await self._taken.wait()
 
     async def close(self) -> None:
         """Let go; what still waits is cancelled."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        while not self._queue.empty():
-            self._queue.get_nowait().row.cancel()
+        while self._queue:
+            (await self._queue.get()).row.cancel()
         await asyncio.to_thread(self._thread.shutdown)
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             batch = await self._gather()
-            started = time.perf_counter()
             try:
-                rows = await loop.run_in_executor(self._thread, self._encode, [item.pixels for item in batch])
+                await self._serve(batch)
             except asyncio.CancelledError:
                 for item in batch:
                     item.row.cancel()
                 raise
-            except Exception as exc:  # the encoder's: each that waits for it is told
-                for item in batch:
-                    _fail(item.row, exc)
-                continue
-            took = time.perf_counter() - started
-            metrics.BATCH_IMAGES.observe(len(batch))
-            metrics.ENCODE_SECONDS.observe(took)
-            for item, row in zip(batch, rows, strict=True):
-                metrics.QUEUE_SECONDS.observe(started - item.since)
-                if not item.row.done():
-                    item.row.set_result(Encoded(row, started - item.since, took))
+            except Exception as exc:
+                if len(batch) == 1:
+                    _fail(batch[0].row, exc)
+                else:
+                    await self._one_by_one(batch)
+
+    async def _serve(self, batch: Sequence[_Waiting]) -> None:
+        started = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        rows = await loop.run_in_executor(self._thread, self._encode, [item.pixels for item in batch])
+        if len(rows) != len(batch):
+            raise EncoderError(f"the encoder made {len(rows)} rows of {len(batch)} pictures")
+        took = time.perf_counter() - started
+        metrics.BATCH_IMAGES.observe(len(batch))
+        metrics.ENCODE_SECONDS.observe(took)
+        metrics.EMBEDDINGS_MADE.labels("image").inc(len(batch))
+        for item, row in zip(batch, rows, strict=True):
+            metrics.QUEUE_SECONDS.observe(started - item.since)
+            if not item.row.done():
+                item.row.set_result(Encoded(row, started - item.since, took))
+
+    async def _one_by_one(self, batch: Sequence[_Waiting]) -> None:
+        """After a failure: pictures of other requests shall not suffer from one that the encoder refuses."""
+        for item in batch:
+            try:
+                await self._serve([item])
+            except asyncio.CancelledError:
+                for other in batch:
+                    other.row.cancel()
+                raise
+            except Exception as exc:  # the encoder's
+                _fail(item.row, exc)
 
     async def _gather(self) -> list[_Waiting]:
+        loop = asyncio.get_running_loop()
         batch: list[_Waiting] = []
-        while not batch:
-            first = await self._queue.get()
-            if not first.row.cancelled():
-                batch.append(first)
-        until = time.perf_counter() + self._wait
-        while len(batch) < self._most:
-            try:
-                left = until - time.perf_counter()
-                item = (
-                    self._queue.get_nowait()
-                    if left <= 0
-                    else await asyncio.wait_for(self._queue.get(), timeout=left)
-                )
-            except (asyncio.QueueEmpty, TimeoutError):
-                break
-            if not item.row.cancelled():
-                batch.append(item)
+        try:
+            async with asyncio.timeout(None) as patience:
+                while len(batch) < self._most and (not batch or self._queue or self._wait):
+                    item = await self._queue.get()
+                    self._taken.set()
+                    if item.row.cancelled():
+                        continue
+                    if not batch and self._wait:
+                        patience.reschedule(loop.time() + self._wait)
+                    batch.append(item)
+        except TimeoutError:
+            return batch
         return batch
-
-
-def _encode_batch(encoder: Encoder) -> Callable[[Sequence[Pixels]], Rows]:
-    if isinstance(encoder, PreparingEncoder):
-        return lambda pixels: encoder.encode_prepared(np.stack(pixels))
-    return lambda pixels: encoder.encode_images(pixels)
 
 
 def _fail(row: "asyncio.Future[Encoded]", exc: Exception) -> None:

@@ -2,29 +2,28 @@
 
 import asyncio
 import os
-import time
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from itertools import count
 
 import numpy as np
 
 from handful.encoders import Encoder, load_encoder
-from handful.errors import BusyError, EncoderError, ImageError, RequestError
+from handful.errors import EncoderError, RequestError
 from handful.images import Limits
 from handful.rows import Rows
-from handful.service import metrics
-from handful.service.encoding.batcher import Batcher, Encoded
-from handful.service.encoding.fair_queue import FairQueue
+from handful.service.encoding.batcher import Batcher
+from handful.service.encoding.decoders import Decoders, Job
 from handful.service.encoding.memory import Memory
-from handful.service.encoding.pictures import Decoded, Keeping, decode_picture
+from handful.service.encoding.pictures import Keeping, Wanted
+from handful.service.encoding.preparation import Preparation
+from handful.service.encoding.texts import Texts
+from handful.service.encoding.waiting import Waiting
 from handful.settings import Settings
 
 _MOST_THREADS = 8  # that decode
-_GUESS = 0.05  # seconds per picture, until some were encoded
-_MEMORY_OF_SPEED = 0.9  # how much of the old guess stays when a picture is done
+_HASHED_HERE = 2**18  # bytes; more is hashed in a thread, so that the event loop goes on
 
 
 @dataclass(slots=True)
@@ -39,7 +38,11 @@ class Timings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A picture as rows X (V, D), one for each view, and what shots need to know of it."""
+    """A picture as rows X (V, D), one for each view, and what shots need to know of it.
+
+    width, height : pixels of the original, the right way up.    sha256 : of the bytes as they came.
+    kept : the JPEG to keep, or None.
+    """
 
     X: Rows
     width: int
@@ -48,17 +51,10 @@ class Picture:
     kept: bytes | None
 
 
-@dataclass(slots=True, kw_only=True)
-class _Job:
-    """A picture on its way."""
-
-    encoder: Encoder
-    data: bytes
-    name: str
-    policy: str
-    keeping: Keeping | None
-    since: float = field(default_factory=time.perf_counter)
-    done: "asyncio.Future[tuple[Decoded, list[asyncio.Future[Encoded]], float, float]]"
+@dataclass(frozen=True, slots=True)
+class _Tower:
+    preparation: Preparation
+    batcher: Batcher
 
 
 class Encoding:
@@ -70,45 +66,42 @@ class Encoding:
 
     def __init__(self, settings: Settings, encoder: Encoder | None = None) -> None:
         self._settings = settings
-        self._limits = Limits(
-            max_bytes=settings.image_max_bytes,
-            max_pixels=settings.image_max_pixels,
-            max_side=settings.image_max_side,
-        )
         self._given = encoder
         self._memory = Memory(settings.embeddings_cache_bytes)
-        self._batchers: dict[str, Batcher] = {}
-        self._line: FairQueue[_Job] = FairQueue()
-        threads = settings.decode_threads or min(_MOST_THREADS, len(os.sched_getaffinity(0)))
-        self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="handful-decode")
-        self._words = ThreadPoolExecutor(1, thread_name_prefix="handful-words")
-        self._tasks = [asyncio.create_task(self._decode_next()) for _ in range(threads)]
-        self._pending = 0
-        self._seconds = _GUESS  # per picture, as of late
+        self._texts = Texts(self._memory)
+        self._towers: dict[str, _Tower] = {}
+        self._waiting = Waiting(settings.queue_images)
+        self._requests = count()
+        self._decoders = Decoders(
+            threads=settings.decode_threads or min(_MOST_THREADS, _usable_cpus()),
+            limits=Limits(
+                max_bytes=settings.image_max_bytes,
+                max_pixels=settings.image_max_pixels,
+                max_side=settings.image_max_side,
+            ),
+        )
         self.ready = False
-        self.failure: str | None = None  # why it never will be
+        self.failure: str | None = None  # why it is not, and will not be
 
     async def start(self) -> None:
-        """Load the default encoder and let it see one picture and one text."""
+        """Load the default encoder and let it see a picture; then, being ready, a text and its background."""
         try:
             encoder = await asyncio.to_thread(self.encoder, None)
-            blank = np.full((64, 64, 3), 255, np.uint8)
-            await asyncio.to_thread(encoder.encode_images, [blank])
-        except (EncoderError, ImageError, RequestError, OSError) as exc:
-            self.failure = str(exc)
-            return
-        self.ready = True
-        await asyncio.get_running_loop().run_in_executor(self._words, encoder.encode_texts, ["a photo."])
+            await asyncio.to_thread(encoder.encode_images, [np.full((64, 64, 3), 255, np.uint8)])
+            self.ready = True
+            await self._texts.rows("", encoder, ["a photo."])
+            await asyncio.to_thread(lambda: encoder.background)
+        except Exception as exc:  # whatever it is, whoever asks whether this is ready is told
+            self.ready = False
+            self.failure = str(exc) or type(exc).__name__
 
     async def close(self) -> None:
-        """Let go of the threads. Requests are over by now; what still waits is cancelled."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for batcher in self._batchers.values():
-            await batcher.close()
-        await asyncio.to_thread(self._decoders.shutdown)
-        await asyncio.to_thread(self._words.shutdown)
+        """Finish what was accepted, for as long as the settings give it; cancel the rest; end the threads."""
+        await self._waiting.close(self._settings.shutdown_seconds)
+        await self._decoders.close()
+        for tower in self._towers.values():
+            await tower.batcher.close()
+        await self._texts.close()
 
     def encoder(self, name: str | None = None) -> Encoder:
         """The encoder of a name; None: the default one. Raises RequestError for a name there is none of."""
@@ -131,32 +124,22 @@ class Encoding:
         keep: bool = False,
         timings: Timings | None = None,
     ) -> list[Picture]:
-        """Rows of encoded pictures, and more about them; equal ones are encoded once.
+        """Rows of encoded pictures, and more about them; equal ones are decoded and encoded once.
 
         pointers : what to call each in errors.    views : a policy of `augment`.    keep : whether to make
         the JPEG that is kept, if the settings want pictures kept at all.
         Raises RequestError for a picture that cannot be read, and BusyError where too many wait.
         """
-        timings = Timings() if timings is None else timings
-        keep = keep and self._settings.keep_images
-        keeping = (
-            Keeping(side=self._settings.keep_side, quality=self._settings.keep_quality) if keep else None
+        return await self._pictures(
+            tenant,
+            encoder,
+            images,
+            await _digests(images),
+            pointers=pointers,
+            views=views,
+            keep=keep,
+            timings=timings,
         )
-        digests = [sha256(data).hexdigest() for data in images]
-        first = {digest: at for at, digest in reversed(list(enumerate(digests)))}
-        self._admit(len(first))
-        try:
-            made = await _all(
-                [
-                    self._picture(tenant, encoder, images[at], pointers[at], views, keeping, timings)
-                    for at in first.values()
-                ]
-            )
-        finally:
-            self._pending -= len(first)
-            metrics.WAITING_IMAGES.set(self._pending)
-        known = dict(zip(first, made, strict=True))
-        return [known[digest] for digest in digests]
 
     async def rows(
         self,
@@ -168,144 +151,131 @@ class Encoding:
         timings: Timings | None = None,
     ) -> Rows:
         """(N, D) of pictures of which nothing else is wanted; those seen before are not even decoded."""
-        digests = [sha256(data).hexdigest() for data in images]
+        digests = await _digests(images)
         found = {
-            digest: row
+            digest: X
             for digest in dict.fromkeys(digests)
-            if (row := self._memory.get("image", tenant, encoder.fingerprint, digest)) is not None
+            if (X := self._known(tenant, encoder, digest, "none")) is not None
         }
         fresh = [at for at, digest in enumerate(digests) if digest not in found]
-        made = await self.pictures(
+        made = await self._pictures(
             tenant,
             encoder,
             [images[at] for at in fresh],
+            [digests[at] for at in fresh],
             pointers=[pointers[at] for at in fresh],
+            views="none",
+            keep=False,
             timings=timings,
         )
-        for at, picture in zip(fresh, made, strict=True):
-            found[digests[at]] = picture.X
-            self._memory.put("image", tenant, encoder.fingerprint, digests[at], picture.X)
-        return np.concatenate([found[digest] for digest in digests]) if digests else _no_rows(encoder)
+        found |= {picture.sha256: picture.X for picture in made}
+        nothing = np.empty((0, encoder.dimension), np.float32)
+        return np.concatenate([nothing, *(found[digest] for digest in digests)])
 
     async def texts(self, tenant: str, encoder: Encoder, texts: Sequence[str]) -> Rows:
         """(M, D) of prompts. Raises EncoderError for an empty one."""
-        seen_by = encoder.fingerprint
-        found = {
-            text: row
-            for text in dict.fromkeys(texts)
-            if (row := self._memory.get("text", tenant, seen_by, text)) is not None
-        }
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
-        if missing:
-            loop = asyncio.get_running_loop()
-            made = await loop.run_in_executor(self._words, encoder.encode_texts, missing)
-            metrics.EMBEDDINGS_MADE.labels("text").inc(len(missing))
-            for text, row in zip(missing, made, strict=True):
-                found[text] = row
-                self._memory.put("text", tenant, seen_by, text, row)
-        return np.stack([found[text] for text in texts]) if texts else _no_rows(encoder)
+        return await self._texts.rows(tenant, encoder, texts)
 
     # ---- a picture's way
 
-    def _admit(self, count: int) -> None:
-        most = self._settings.queue_images
-        if self._pending + count > most and self._pending:
-            raise BusyError(
-                f"{self._pending} pictures wait for the encoder, and {most} may; try again a little later",
-                retry_after=max(1.0, round(self._pending * self._seconds, 1)),
+    async def _pictures(
+        self,
+        tenant: str,
+        encoder: Encoder,
+        images: Sequence[bytes],
+        digests: Sequence[str],
+        *,
+        pointers: Sequence[str],
+        views: str,
+        keep: bool,
+        timings: Timings | None,
+    ) -> list[Picture]:
+        timings = Timings() if timings is None else timings
+        keeping = (
+            Keeping(side=self._settings.keep_side, quality=self._settings.keep_quality)
+            if keep and self._settings.keep_images
+            else None
+        )
+        first: dict[str, int] = {}
+        for at, digest in enumerate(digests):
+            first.setdefault(digest, at)
+        request = next(self._requests)
+        self._waiting.accept(len(first))
+        tasks = [
+            asyncio.create_task(
+                self._picture(
+                    tenant, request, encoder, images[at], digest, pointers[at], views, keeping, timings
+                )
             )
-        self._pending += count
-        metrics.WAITING_IMAGES.set(self._pending)
+            for digest, at in first.items()
+        ]
+        for task in tasks:
+            task.add_done_callback(self._note)
+        made = await _all(tasks)
+        known = dict(zip(first, made, strict=True))
+        return [known[digest] for digest in digests]
+
+    def _note(self, task: "asyncio.Task[Picture]") -> None:
+        self._waiting.done(encoded=not task.cancelled() and task.exception() is None)
 
     async def _picture(
         self,
         tenant: str,
+        request: int,
         encoder: Encoder,
         data: bytes,
+        digest: str,
         name: str,
         policy: str,
         keeping: Keeping | None,
         timings: Timings,
     ) -> Picture:
-        loop = asyncio.get_running_loop()
-        started = time.perf_counter()
-        job = _Job(
-            encoder=encoder,
-            data=data,
-            name=name,
-            policy=policy,
-            keeping=keeping,
-            done=loop.create_future(),
-        )
-        self._line.put(tenant, job)
-        decoded, coming, decode, queue = await job.done
-        try:
-            encoded = await asyncio.gather(*coming)
-        except asyncio.CancelledError:
-            for row in coming:
-                row.cancel()
-            raise
-        metrics.EMBEDDINGS_MADE.labels("image").inc(len(encoded))
-        took = (time.perf_counter() - started) / max(self._pending, 1)
-        self._seconds = _MEMORY_OF_SPEED * self._seconds + (1 - _MEMORY_OF_SPEED) * took
-        timings.decode = max(timings.decode, decode)
-        timings.queue = max(timings.queue, queue + max(item.queue for item in encoded))
-        timings.encode = max(timings.encode, max(item.encode for item in encoded))
-        return Picture(
-            X=np.stack([item.row for item in encoded]),
-            width=decoded.width,
-            height=decoded.height,
-            sha256=decoded.sha256,
-            kept=decoded.kept,
-        )
-
-    async def _decode_next(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            job = await self._line.get()
-            if job.done.cancelled():
-                continue
-            begun = time.perf_counter()
-            try:
-                decoded = await loop.run_in_executor(self._decoders, self._decode, job)
-                took = time.perf_counter() - begun
-                metrics.DECODE_SECONDS.observe(took)
-                coming = [await self._batcher(job.encoder).put(pixels) for pixels in decoded.prepared]
-            except asyncio.CancelledError:
-                job.done.cancel()
-                raise
-            except Exception as exc:  # of this picture; the others go on
-                wrong = isinstance(exc, ImageError)
-                if not job.done.done():
-                    job.done.set_exception(RequestError(str(exc), pointer=job.name) if wrong else exc)
-                continue
-            if job.done.cancelled():
-                for row in coming:
-                    row.cancel()
-            else:
-                job.done.set_result((decoded, coming, took, begun - job.since))
-
-    def _decode(self, job: _Job) -> Decoded:
-        return decode_picture(
-            job.data,
-            job.encoder,
-            policy=job.policy,
-            keeping=job.keeping,
-            limits=self._limits,
-            name=job.name.strip("/").replace("/", " "),
-        )
-
-    def _batcher(self, encoder: Encoder) -> Batcher:
-        if encoder.fingerprint not in self._batchers:
-            self._batchers[encoder.fingerprint] = Batcher(
-                encoder, most=self._settings.batch_images, wait=self._settings.batch_wait_ms / 1000
+        X = self._known(tenant, encoder, digest, policy)
+        tower = self._tower(encoder)
+        preparation = tower.preparation if X is None else None
+        done = await self._decoders.decode(
+            Job(
+                tenant=tenant,
+                request=request,
+                batcher=tower.batcher,
+                data=data,
+                name=name,
+                wanted=Wanted(preparation=preparation, policy=policy, keeping=keeping),
             )
-        return self._batchers[encoder.fingerprint]
+        )
+        timings.decode = max(timings.decode, done.decode)
+        timings.queue = max(timings.queue, done.queue)
+        if X is None:
+            encoded = await asyncio.gather(*done.coming)
+            timings.queue = max(timings.queue, done.queue + max(item.queue for item in encoded))
+            timings.encode = max(timings.encode, max(item.encode for item in encoded))
+            X = np.stack([item.row for item in encoded])
+            self._memory.put("image", tenant, encoder.fingerprint, f"{digest} {policy}", X)
+        return Picture(
+            X=X,
+            width=done.decoded.width,
+            height=done.decoded.height,
+            sha256=digest,
+            kept=done.decoded.kept,
+        )
+
+    def _known(self, tenant: str, encoder: Encoder, digest: str, policy: str) -> Rows | None:
+        return self._memory.get("image", tenant, encoder.fingerprint, f"{digest} {policy}")
+
+    def _tower(self, encoder: Encoder) -> _Tower:
+        if encoder.fingerprint not in self._towers:
+            preparation = Preparation.of(encoder)
+            batcher = Batcher(
+                preparation.encode,
+                most=self._settings.batch_images,
+                wait=self._settings.batch_wait_ms / 1000,
+            )
+            self._towers[encoder.fingerprint] = _Tower(preparation, batcher)
+        return self._towers[encoder.fingerprint]
 
 
-async def _all(work: Sequence[Coroutine[Any, Any, Picture]]) -> list[Picture]:
+async def _all(tasks: Sequence["asyncio.Task[Picture]"]) -> list[Picture]:
     """The results in order; the first failure ends the others."""
-    tasks = [asyncio.create_task(one) for one in work]
     try:
         return list(await asyncio.gather(*tasks))
     except BaseException:
@@ -315,5 +285,11 @@ async def _all(work: Sequence[Coroutine[Any, Any, Picture]]) -> list[Picture]:
         raise
 
 
-def _no_rows(encoder: Encoder) -> Rows:
-    return np.empty((0, encoder.dimension), np.float32)
+async def _digests(images: Sequence[bytes]) -> list[str]:
+    if sum(map(len, images)) <= _HASHED_HERE:
+        return [sha256(data).hexdigest() for data in images]
+    return await asyncio.to_thread(lambda: [sha256(data).hexdigest() for data in images])
+
+
+def _usable_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,48 @@
+"""Words: one thread that reads them, some of each request at a time."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from handful.encoders import Encoder
+from handful.encoders.sentences import checked_texts
+from handful.rows import Rows
+from handful.service import metrics
+from handful.service.encoding.memory import Memory
+
+_AT_ONCE = 64  # texts; then it is another request's turn
+
+
+class Texts:
+    """Rows of texts, by tenant remembered."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="handful-words")
+
+    async def rows(self, tenant: str, encoder: Encoder, texts: Sequence[str]) -> Rows:
+        """(M, D). Raises EncoderError for an empty text."""
+        if not texts:
+            return np.empty((0, encoder.dimension), np.float32)
+        seen_by = encoder.fingerprint
+        wanted = dict.fromkeys(checked_texts(texts))
+        found = {
+            text: row
+            for text in wanted
+            if (row := self._memory.get("text", tenant, seen_by, text)) is not None
+        }
+        missing = [text for text in wanted if text not in found]
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(missing), _AT_ONCE):
+            some = missing[start : start + _AT_ONCE]
+            made = await loop.run_in_executor(self._thread, encoder.encode_texts, some)
+            metrics.EMBEDDINGS_MADE.labels("text").inc(len(some))
+            for text, row in zip(some, made, strict=True):
+                found[text] = row
+                self._memory.put("text", tenant, seen_by, text, row)
+        return np.stack([found[text] for text in texts])
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
