@@ -80,8 +80,8 @@ class Heads:
         Raises ConflictError where nothing can be answered yet, or its encoder is another by now.
         """
         key = (record.tenant, record.id, record.head_version)
-        found = self._memory.get(key)
-        if isinstance(found, ReadyHead):
+        found = self._memory.get(("head", record.tenant, record.id))
+        if isinstance(found, ReadyHead) and found.version == record.head_version:
             return found
         if key not in self._making:
             task = asyncio.create_task(self._make(record))
@@ -91,15 +91,15 @@ class Heads:
 
     async def support(self, record: ClassifierRecord) -> SupportRows:
         """The support of a classifier, as of its support_version or newer. Raises NotFoundError."""
-        key = ("support", record.tenant, record.id, record.support_version)
+        key = ("support", record.tenant, record.id)
         found = self._memory.get(key)
-        if isinstance(found, SupportRows):
+        if isinstance(found, SupportRows) and found.classifier.support_version == record.support_version:
             return found
         support = await self._store.support(record.tenant, record.id)
         if support is None:
             raise not_found(record.id)
         rows = await asyncio.to_thread(support_rows, support)
-        self._remember(("support", record.tenant, record.id, rows.classifier.support_version), rows)
+        self._remember(key, rows)
         return rows
 
     async def settled(self, tenant: str, id: str) -> None:
@@ -132,7 +132,7 @@ class Heads:
             )
         else:
             ready = await self._compiled(record, encoder)
-        self._remember((record.tenant, record.id, ready.version), ready)
+        self._remember(("head", record.tenant, record.id), ready)
         return ready
 
     async def _compiled(self, record: ClassifierRecord, encoder: Encoder) -> ReadyHead:
@@ -173,6 +173,7 @@ class Heads:
         task.add_done_callback(forget)
 
     def _remember(self, key: Hashable, entry: ReadyHead | SupportRows) -> None:
+        """In the place of what an earlier version left there: nobody asks that any more."""
         if entry.nbytes <= self._memory.maxsize:
             self._memory[key] = entry
         metrics.HEADS_CACHED_BYTES.set(self._memory.currsize)
