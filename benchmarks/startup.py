@@ -3,8 +3,8 @@
 Import and start are medians of several processes. Cold: the files of the environment and of the package
 are dropped from the system's memory before (where that can be asked for), and the data folder is new. Ready:
 `/readyz` is 200, so the encoder is warm, too. List is a page of 10 classifiers; open is one at random;
-classify is one row, by a classifier at random, mostly one that nobody asked before, and again. All over one
-connection, by turns between the server with few and the one with many classifiers.
+classify is one row, by a classifier at random: the first time, when its head is made of its shots, and again.
+All over one connection, by turns between the server with few and the one with many classifiers.
 
     python benchmarks/startup.py
 """
@@ -146,12 +146,16 @@ def asking(servers: dict[int, Server], turns: int) -> list[Row]:
         if answer.status != http.client.OK:
             raise SystemExit(f"{verb} {path} answered {answer.status}")
 
+    asked = {count: rng.sample(own, min(FEW, len(own))) for count, own in ids.items()}
+    for at in range(FEW):
+        for count in servers:
+            path = f"/v1/classifiers/{asked[count][at]}/classify"
+            timed("classify a row, the first time", count, "POST", path, row)
     for _ in range(turns):
         for count in servers:
-            id = rng.choice(ids[count])
+            id = rng.choice(asked[count])
             timed("list a page", count, "GET", f"/v1/classifiers?limit={FEW}")
-            timed("open one", count, "GET", f"/v1/classifiers/{id}")
-            timed("classify a row, at random", count, "POST", f"/v1/classifiers/{id}/classify", row)
+            timed("open one", count, "GET", f"/v1/classifiers/{rng.choice(ids[count])}")
             timed("classify a row, again", count, "POST", f"/v1/classifiers/{id}/classify", row)
     few, many = servers
     return [
