@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from handful.cli.options import Json, Yes
+from handful.cli.options import Data, Json, Store, Yes
 from handful.cli.terminal import answer_json, answer_table, confirm, say
 from handful.settings import Settings
 
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 app = typer.Typer(help="API keys: make, list, rotate, revoke.", no_args_is_help=True)
 
-Data = Annotated[
-    Path | None, typer.Option(help="Folder of all that is kept.", show_default="a folder of the user")
-]
-Store = Annotated[
-    str | None, typer.Option(help="Store, as sqlite:///FILE.", show_default="a file in the data folder")
-]
 KeyId = Annotated[str, typer.Argument(help="As `handful keys list` shows it.", show_default=False)]
 
 

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from handful import __version__
-from handful.cli import about, ask, evaluation, teach
+from handful.cli import about, ask, backup, evaluation, teach
 from handful.cli.encoders import app as encoders
 from handful.cli.keys import app as keys
 from handful.cli.serve import serve
@@ -103,6 +103,8 @@ for command in (teach.fit, ask.classify, ask.zero_shot, teach.add, teach.remove,
     app.command(no_args_is_help=True)(command)
 app.command()(serve)
 app.add_typer(keys, name="keys")
+app.command(no_args_is_help=True)(backup.backup)
+app.command(no_args_is_help=True)(backup.restore)
 app.add_typer(encoders, name="encoders")
 app.command(no_args_is_help=True)(about.info)
 app.command()(about.doctor)

@@ -25,6 +25,12 @@ Pictures = Annotated[
     list[str],
     typer.Argument(help="Pictures, folders of pictures, or - for one on standard input.", show_default=False),
 ]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder of all that is kept.", show_default="a folder of the user")
+]
+Store = Annotated[
+    str | None, typer.Option(help="Store, as sqlite:///FILE.", show_default="a file in the data folder")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, as the HTTP service answers.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree to whatever would be asked.")]
 EncoderName = Annotated[str, typer.Option("--encoder", help="What sees; see `handful encoders list`.")]

@@ -14,8 +14,12 @@ from handful.settings import Settings
 _CURL = """
   Paste into another terminal:
 
-  curl {auth}{base}/v1/zero-shot -F labels=glass -F labels=metal -F files=@PHOTO.jpg
+  curl {auth}{base}/v1/zero-shot -H 'Content-Type: application/json' -d '{body}'
 """
+_BODY = (  # with a white picture of one pixel
+    '{"labels": ["snow", "coal"], "images": '
+    '["data:image/gif;base64,R0lGODdhAQABAIAAAP///////ywAAAAAAQABAAACAkQBADs="]}'
+)
 
 
 def serve(
@@ -73,7 +77,7 @@ def serve(
         say("API keys are needed." if keyed else "No API key is needed; `handful keys create` changes that.")
         if settings.docs:
             say(f"The interface, to read and to try: {base}/docs")
-        say(_CURL.format(base=base, auth='-H "Authorization: Bearer KEY" ' if keyed else ""))
+        say(_CURL.format(base=base, body=_BODY, auth='-H "Authorization: Bearer KEY" ' if keyed else ""))
 
     run(settings, listening=listening)
 

@@ -57,7 +57,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
     async with AsyncExitStack() as stack:
         store = store_of(settings)
         stack.push_async_callback(store.close)
-        blobs = Blobs(settings.blobs_url or str(settings.data_dir.absolute() / "blobs"))
+        blobs = blobs_of(settings)
         encoding = Encoding(settings, encoder)
         stack.push_async_callback(encoding.close)
         heads = Heads(store, encoding, settings)
@@ -100,6 +100,11 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
 def store_of(settings: Settings) -> Store:
     """The store that the settings name. Raises StorageError."""
     return open_store(settings.store_url or f"sqlite:///{settings.data_dir.absolute()}/store.sqlite")
+
+
+def blobs_of(settings: Settings) -> Blobs:
+    """The place for kept pictures that the settings name."""
+    return Blobs(settings.blobs_url or str(settings.data_dir.absolute() / "blobs"))
 
 
 async def _done(warming: "asyncio.Task[None]") -> None:
