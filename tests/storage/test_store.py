@@ -327,11 +327,13 @@ async def test_a_job_is_written_together_with_its_change(store: Store) -> None:
     await store.put_job(job())
     mine = await store.claim_job(token="w", now=NOW, lease_until=NOW + timedelta(seconds=9))
     assert mine is not None
+    await store.cancel_job("shop", mine.id, NOW)
     record = classifier()
     await store.apply(Change(before=None, after=record, job=replace(mine, cursor={"made": record.id})))
     found = await store.job("shop", mine.id)
     assert found is not None
     assert found.cursor == {"made": record.id}
+    assert found.cancelling  # its worker had not heard of it yet
 
 
 async def test_cancelling_ends_a_queued_job_and_asks_a_running_one_to_stop(store: Store) -> None:

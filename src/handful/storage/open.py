@@ -17,4 +17,5 @@ def open_store(url: str) -> Store:
     """
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         return SqliteStore(Path(unquote(url.removeprefix(_SQLITE))))
-    raise StorageError(f"{url!r} names no store that this build has; use {_SQLITE}file")
+    kind = url.partition(":")[0]  # the rest may hold a password
+    raise StorageError(f"a store of kind {kind!r} is none that this build has; use {_SQLITE}file")

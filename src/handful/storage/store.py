@@ -85,8 +85,9 @@ class Store(Protocol):
     async def apply(self, change: Change) -> None:
         """Write a change, and put the blobs that it makes needless into the trash.
 
-        Raises ChangedMeanwhileError, AnsweredError, or QuotaError, and then has written nothing. A
-        classifier that is created under an id that exists is ChangedMeanwhileError too.
+        Raises ChangedMeanwhileError, AnsweredError, QuotaError, or StaleError for a job that is no longer
+        its claimer's, and then has written nothing. A classifier that is created under an id that exists is
+        ChangedMeanwhileError too.
         """
         ...
 

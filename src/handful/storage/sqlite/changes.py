@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 
 from handful.errors import QuotaError, StaleError
@@ -20,9 +20,8 @@ def write_change(disk: sqlite3.Connection, change: Change) -> None:
         raise ValueError("a change needs a classifier before or after it")
     if change.reply is not None:
         write_reply(disk, change.reply)
-    if change.job is not None:
-        _check_claim(disk, change.job)
-        write_job(disk, change.job)
+    if change.job is not None and not update_job(disk, change.job):
+        raise StaleError(f"job {change.job.id} has another worker by now, or is over")
     number = _write_classifier(disk, classifier, change)
     _count(disk, classifier.tenant, change)
     if change.after is None:
@@ -77,17 +76,19 @@ def write_job(disk: sqlite3.Connection, job: JobRecord) -> None:
     )
 
 
-def _check_claim(disk: sqlite3.Connection, job: JobRecord) -> None:
-    if not holds_claim(disk, job):
-        raise StaleError(f"job {job.id} has another worker by now, or is over")
+def update_job(disk: sqlite3.Connection, job: JobRecord) -> bool:
+    """Write a job that is still its claimer's; otherwise False, and nothing written.
 
-
-def holds_claim(disk: sqlite3.Connection, job: JobRecord) -> bool:
-    """Whether the job is still its claimer's."""
+    A wish to cancel it that its claimer has not heard of yet stays.
+    """
     found = disk.execute(
-        "SELECT token FROM jobs WHERE tenant = ? AND id = ? AND waiting", (job.tenant, job.id)
+        "SELECT record FROM jobs WHERE tenant = ? AND id = ? AND waiting AND token = ?",
+        (job.tenant, job.id, job.token),
     ).fetchone()
-    return found is not None and found[0] == job.token and job.token is not None
+    if found is None:
+        return False
+    write_job(disk, replace(job, cancelling=job.cancelling or codec.JOB.read(found[0]).cancelling))
+    return True
 
 
 def _write_classifier(disk: sqlite3.Connection, classifier: ClassifierRecord, change: Change) -> int:

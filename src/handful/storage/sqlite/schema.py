@@ -2,6 +2,7 @@
 
 import sqlite3
 from pathlib import Path
+from time import monotonic, sleep
 
 from handful.errors import StorageError
 
@@ -47,6 +48,7 @@ _MIGRATIONS = (
 
 VERSION = len(_MIGRATIONS)
 _PATIENCE = 10.0  # seconds to wait while another process writes
+_PAUSE = 0.01  # seconds, where SQLite itself does not wait
 _PAGE = 8192  # bytes: a shot with its row of 512 halves fits several times
 _CACHE = 32 * 1024  # KiB of pages in memory, per connection that writes
 
@@ -67,23 +69,48 @@ def connect(file: Path, *, writes: bool = False) -> sqlite3.Connection:
 def migrate(file: Path) -> None:
     """Make the file, or bring it up to this build's schema.
 
-    Raises StorageError for a file of a newer build, and for one that is no store.
+    Raises StorageError for a file of a newer build, and for one that is no store; both stay as they are.
     """
+    give_up = monotonic() + _PATIENCE
+    while True:
+        try:
+            _migrate(file)
+        except sqlite3.OperationalError as exc:
+            # Where processes make a file at once, SQLite does not wait before it changes it to WAL.
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > give_up:
+                raise
+            sleep(_PAUSE)
+        else:
+            return
+
+
+def _migrate(file: Path) -> None:
     disk = connect(file, writes=True)
     try:
+        found = _schema(disk, file)
         disk.execute(f"PRAGMA page_size = {_PAGE}")
         disk.execute("PRAGMA journal_mode = WAL")
-        disk.execute("BEGIN IMMEDIATE")
-        (found,) = disk.execute("PRAGMA user_version").fetchone()
-        if found > VERSION:
-            raise StorageError(
-                f"the store {file} has schema {found}, newer than {VERSION}, the newest that this build "
-                "reads; upgrade Handful"
-            )
-        for number in range(found, VERSION):
-            for statement in _MIGRATIONS[number].split(";"):
-                disk.execute(statement)
-        disk.execute(f"PRAGMA user_version = {VERSION}")
-        disk.execute("COMMIT")
+        if found < VERSION:
+            disk.execute("BEGIN IMMEDIATE")
+            for number in range(_schema(disk, file), VERSION):  # again: another process may have been faster
+                for statement in _MIGRATIONS[number].split(";"):
+                    disk.execute(statement)
+            disk.execute(f"PRAGMA user_version = {VERSION}")
+            disk.execute("COMMIT")
     finally:
         disk.close()
+
+
+def _schema(disk: sqlite3.Connection, file: Path) -> int:
+    # One statement, and so of one moment: another process may be making the tables.
+    found, tables = disk.execute(
+        "SELECT (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_master)"
+    ).fetchone()
+    if found > VERSION:
+        raise StorageError(
+            f"the store {file} has schema {found}, newer than {VERSION}, the newest that this build "
+            "reads; upgrade Handful"
+        )
+    if found == 0 and tables:
+        raise StorageError(f"{file} is a database of something else; give the store another path")
+    return int(found)

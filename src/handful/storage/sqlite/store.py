@@ -24,10 +24,10 @@ from handful.storage.records import (
 )
 from handful.storage.sqlite import codec
 from handful.storage.sqlite.changes import (
-    holds_claim,
     read_reply,
     read_usage,
     stamp,
+    update_job,
     write_change,
     write_job,
     write_reply,
@@ -65,7 +65,7 @@ class SqliteStore:
             self._write = Writer(file, idle=_bury)
 
     async def close(self) -> None:
-        await to_thread.run_sync(self._write.close)
+        await self._write.close()
         self._reader.close()
 
     # ---- classifiers
@@ -231,17 +231,7 @@ class SqliteStore:
         return await self._write(write)
 
     async def update_job(self, job: JobRecord) -> bool:
-        def write(disk: sqlite3.Connection) -> bool:
-            if not holds_claim(disk, job):
-                return False
-            found = disk.execute(
-                "SELECT record FROM jobs WHERE tenant = ? AND id = ?", (job.tenant, job.id)
-            ).fetchone()
-            cancelling = job.cancelling or codec.JOB.read(found[0]).cancelling
-            write_job(disk, replace(job, cancelling=cancelling))
-            return True
-
-        return await self._write(write)
+        return await self._write(lambda disk: update_job(disk, job))
 
     async def cancel_job(self, tenant: str, id: str, now: datetime) -> JobRecord | None:
         def write(disk: sqlite3.Connection) -> JobRecord | None:

@@ -3,11 +3,15 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
+from time import monotonic
 from typing import Any, TypeVar
+
+from anyio import to_thread
 
 from handful.errors import StorageError
 from handful.storage.sqlite.failures import as_storage_error
@@ -17,6 +21,7 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 _TOGETHER = 256  # operations of a transaction, at most
+_BREATH = 0.03  # seconds between chunks of upkeep, in which other processes, which poll, get their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class _Waiting:
 class Writer:
     """A thread with the writing connection. Each operation is atomic; many share a commit.
 
-    idle : a chunk of upkeep, done while nothing waits; says whether there is more.
+    idle : a chunk of upkeep, done between writes; says whether there is more.
     """
 
     def __init__(self, file: Path, *, idle: Work[bool]) -> None:
@@ -48,26 +53,32 @@ class Writer:
         self._queue.put(_Waiting(work, done))
         return await asyncio.shield(done)
 
-    def close(self) -> None:
-        """Finish what waits, then let go. Blocks."""
+    async def close(self) -> None:
+        """Finish what waits, then let go."""
         self._closed = True
         self._queue.put(None)
-        self._thread.join()
+        await to_thread.run_sync(self._thread.join)
 
     def _run(self) -> None:
-        more = True
-        while True:
+        more, due = True, monotonic()
+        last = False
+        while not last:
             try:
-                first = self._queue.get(block=not more)
+                first = self._queue.get(timeout=max(0.0, due - monotonic()) if more else None)
             except Empty:
-                more = self._tidy()
-                continue
-            waiting, last = self._gather(first)
+                waiting: list[_Waiting] = []
+            else:
+                waiting, last = self._gather(first)
             if waiting:
-                self._write(waiting)
                 more = True
-            if last:
-                break
+                try:
+                    self._write(waiting)
+                except BaseException as exc:  # not even then may anybody wait for ever
+                    self._undo()
+                    for item in waiting:
+                        _tell(item.done, None, self._worded(exc))
+            if more and monotonic() >= due:
+                more, due = self._tidy(), monotonic() + _BREATH
         self._disk.close()
 
     def _gather(self, first: _Waiting | None) -> tuple[list[_Waiting], bool]:
@@ -88,17 +99,15 @@ class Writer:
             self._disk.execute("BEGIN IMMEDIATE")
             more = self._idle(self._disk)
             self._disk.execute("COMMIT")
-        except (
-            sqlite3.Error
-        ):  # the disk is full or busy; it is only upkeep, and the next write comes back to it
+        except sqlite3.Error:  # the disk is full or busy; the next write comes back to this
             self._undo()
             return False
         return more
 
     def _write(self, waiting: list[_Waiting]) -> None:
+        self._disk.execute("BEGIN IMMEDIATE")  # where it fails, it fails for all of them
         outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         try:
-            self._disk.execute("BEGIN IMMEDIATE")
             for item in waiting:
                 self._disk.execute("SAVEPOINT one")
                 try:
@@ -116,18 +125,22 @@ class Writer:
                 for item in waiting:
                     self._write([item])
                 return
-            outcomes = [(waiting[0].done, None, as_storage_error(self._file, exc))]
+            outcomes = [(waiting[0].done, None, self._worded(exc))]
         for done, result, failure in outcomes:
             _tell(done, result, failure)
 
     def _undo(self) -> None:
-        if self._disk.in_transaction:
-            self._disk.execute("ROLLBACK")
+        with suppress(sqlite3.Error):  # should that fail too, the next BEGIN says so, and this is tried again
+            if self._disk.in_transaction:
+                self._disk.execute("ROLLBACK")
+
+    def _worded(self, exc: BaseException) -> BaseException:
+        return as_storage_error(self._file, exc) if isinstance(exc, sqlite3.Error) else exc
 
 
 def _tell(done: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
     def settle() -> None:
-        if done.cancelled():
+        if done.done():  # cancelled, or told before
             return
         if failure is None:
             done.set_result(result)

@@ -1,0 +1,27 @@
+"""From a URL to a store."""
+
+from pathlib import Path
+
+import pytest
+
+from handful.errors import StorageError
+from handful.storage.open import open_store
+
+
+@pytest.mark.parametrize("url", ["redis://localhost/0", "sqlite:///", "sqlite://file", "postgres", ""])
+def test_what_is_no_store_of_this_build_is_refused_with_what_is(url: str) -> None:
+    with pytest.raises(StorageError, match="use sqlite:///file"):
+        open_store(url)
+
+
+def test_a_password_in_a_url_is_not_repeated() -> None:
+    with pytest.raises(StorageError) as raised:
+        open_store("redis://user:hush@localhost/0")
+    assert "hush" not in str(raised.value)
+
+
+@pytest.mark.anyio
+async def test_a_url_may_name_a_folder_that_is_not_there_yet_and_quote_its_name(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/new/a%20b/store.sqlite")
+    await store.close()
+    assert (tmp_path / "new" / "a b" / "store.sqlite").is_file()
