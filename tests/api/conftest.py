@@ -90,7 +90,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_class: Callable
     """`with serve(tenant_max_shots=3) as served`: settings by name.
 
     data : folder of an earlier service.    encoder : in place of one that sees colours.
-    keys : {name: (tenant, scope)} to make before it starts.
+    keys : {name: (tenant, scope)} to make before it starts.    until : which probe to wait for.
     """
 
     @contextmanager
@@ -98,6 +98,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_class: Callable
         data: Path | None = None,
         encoder: Encoder | None = None,
         keys: dict[str, tuple[str, str]] | None = None,
+        until: str = "/readyz",
         **settings: Any,
     ) -> Iterator[Served]:
         folder = data or tmp_path_factory.mktemp("service")
@@ -114,7 +115,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_class: Callable
             shown = {"Authorization": f"Bearer {secrets['admin']}"} if "admin" in secrets else {}
             client = httpx2.Client(base_url=url, headers=shown, timeout=PATIENCE)
             try:
-                _wait_until_ready(url)
+                _wait_for(url + until)
                 yield Served(url, chosen, app, client, secrets)
             finally:
                 client.close()
@@ -160,11 +161,11 @@ async def _made(settings: Settings, keys: dict[str, tuple[str, str]]) -> dict[st
         await store.close()
 
 
-def _wait_until_ready(url: str) -> None:
+def _wait_for(url: str) -> None:
     give_up = time.monotonic() + PATIENCE
     while time.monotonic() < give_up:
         try:
-            if httpx2.get(f"{url}/readyz").status_code == 200:
+            if httpx2.get(url).status_code == 200:
                 return
         except httpx2.TransportError:
             pass  # not listening yet
