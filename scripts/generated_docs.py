@@ -49,7 +49,11 @@ def pages() -> Iterator[tuple[Path, str]]:
     interface = create_app(Settings(_env_file=None)).openapi()
     yield DOCS / "openapi.json", f"{json.dumps(interface, indent=1, ensure_ascii=False)}\n"
     for name, parts in {
-        "http.md": {"routes": routes(interface), "reference": reference(interface)},
+        "http.md": {
+            "routes": routes(interface),
+            "reference": reference(interface),
+            "members": members(interface),
+        },
         "operations.md": {"settings": settings()},
         "client.md": {"client": client()},
         "command.md": {"command": "\n".join(commands())},
@@ -147,13 +151,30 @@ def first_sentence(operation: Mapping[str, Any]) -> str:
 
 def reference(interface: Mapping[str, Any]) -> str:
     """All that the interface says of each route."""
+    schemas = interface["components"]["schemas"]
     parts = []
     for path, verb, operation in operations(interface):
         parts += [f"### {verb} {path} {{ #{operation['operationId']} }}", ""]
         parts += [operation.get("description") or f"{operation.get('summary', '')}.", ""]
         parts += parameters(operation)
-        parts += bodies(operation)
+        parts += bodies(operation, schemas)
         parts += answers(operation)
+    return "\n".join(parts)
+
+
+def members(interface: Mapping[str, Any]) -> str:
+    """The members of each object that is sent or answered."""
+    parts = []
+    for name, schema in sorted(interface["components"]["schemas"].items()):
+        if not schema.get("properties"):
+            continue
+        parts += [f"### {name} {{ #{name} }}", "", schema.get("description", ""), ""]
+        parts += ["| member | type | meaning |", "|---|---|---|"]
+        for member, of_member in schema["properties"].items():
+            wanted = " (required)" if member in schema.get("required", ()) else ""
+            meaning = plain(of_member.get("description", ""))
+            parts.append(f"| `{member}`{wanted} | {kind(of_member)} | {meaning} |")
+        parts.append("")
     return "\n".join(parts)
 
 
@@ -170,31 +191,51 @@ def parameters(operation: Mapping[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def bodies(operation: Mapping[str, Any]) -> list[str]:
+def bodies(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[str]:
     """What may be sent, with the first example of each type."""
     lines = []
     for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
-        shape = kind(content.get("schema", {}))
+        schema = content.get("schema", {})
+        shape = kind(schema)
         lines += [f"Body `{media_type}`{f': {shape}' if shape else ''}", ""]
-        examples = content.get("examples", {})
-        example = content.get("example", next((one["value"] for one in examples.values()), None))
+        if schema.get("properties"):
+            lines += ["| field | type | meaning |", "|---|---|---|"]
+            for name, field in schema["properties"].items():
+                lines.append(f"| `{name}` | {kind(field)} | {plain(field.get('description', ''))} |")
+            lines.append("")
+        example = example_of(content, schemas.get(schema.get("$ref", "").rpartition("/")[2], schema))
         if example is not None:
             lines += ["```json", json.dumps(example, indent=2, ensure_ascii=False), "```", ""]
     return lines
 
 
+def example_of(content: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:  # Any: JSON
+    """The first example of a body, its own or its schema's."""
+    for examples in (content.get("examples", {}), schema.get("examples", [])):
+        for one in examples.values() if isinstance(examples, dict) else examples:
+            return one["value"] if isinstance(one, dict) and "value" in one else one
+    return content.get("example", schema.get("example"))
+
+
 def answers(operation: Mapping[str, Any]) -> list[str]:
-    """Status codes."""
-    lines = ["| status | meaning |", "|---|---|"]
+    """What comes back, and which failures are to be expected."""
+    good, bad = [], []
     for code, answer in operation["responses"].items():
-        lines.append(f"| {code} | {plain(answer.get('description', ''))} |")
-    return [*lines, ""]
+        if not code.startswith("2"):
+            bad.append(code)
+            continue
+        shapes = [kind(content.get("schema", {})) for content in answer.get("content", {}).values()]
+        shape = " or ".join(dict.fromkeys(filter(None, shapes)))
+        good.append(f"**{code}**{f' {shape}' if shape else ''}")
+    failures = f"; fails with {', '.join(bad)}" if bad else ""
+    return [f"Answers {' or '.join(good)}{failures}.", ""]
 
 
 def kind(schema: Mapping[str, Any]) -> str:
     """A schema in a few words."""
     if "$ref" in schema:
-        return f"`{schema['$ref'].rpartition('/')[2]}`"
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[`{name}`](#{name})"
     for both in ("anyOf", "oneOf"):
         if both in schema:
             said = dict.fromkeys(kind(one) for one in schema[both] if one.get("type") != "null")
