@@ -1,7 +1,7 @@
 """Predictions: what a classifier says about one picture."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,11 +102,32 @@ def predictions(
     names : (C,) of its classes.    sources : the picture's name by shot id.
     The others as in `FewShotClassifier.classify`. Raises SupportError for a top_k that asks for nothing.
     """
+    rows = head.checked(Q)
+    said = row_predictions(
+        head, rows, names, top_k=top_k, coverage=coverage, unknown_threshold=unknown_threshold
+    )
+    if not explain:
+        return said
+    return [
+        replace(one, neighbours=_near(head, q, names, sources, explain))
+        for one, q in zip(said, rows, strict=True)
+    ]
+
+
+def row_predictions(
+    head: Head,
+    rows: Rows,
+    names: Sequence[Label],
+    *,
+    top_k: int,
+    coverage: float | None,
+    unknown_threshold: float,
+) -> list[Prediction]:
+    """As `predictions`, without reasons, of unit rows (B, D) that were checked before."""
     if top_k < 1:
         raise SupportError(f"top_k is {top_k}; ask for at least one class")
-    said = head.judged(Q)
+    said = head.judged_rows(rows)
     sets = None if coverage is None else head.conformal.sets(said.probabilities, coverage)
-    queries = np.atleast_2d(np.asarray(Q, np.float32))
     answers = []
     for at, places in enumerate(_best(said.scores, top_k).tolist()):
         shares = said.probabilities[at, places].tolist()
@@ -121,7 +142,6 @@ def predictions(
                 known=float(said.known[at]),
                 unknown=bool(said.known[at] < unknown_threshold),
                 classes=ranked,
-                neighbours=_near(head, queries[at], names, sources, explain) if explain else None,
                 set=None if sets is None else tuple(names[i] for i in np.flatnonzero(sets[at]).tolist()),
             )
         )

@@ -42,6 +42,10 @@ class Bottleneck:
         return int(self.rows.shape[0])
 
     @property
+    def key_count(self) -> None:
+        return None
+
+    @property
     def needs_background(self) -> bool:
         return False
 

@@ -48,6 +48,10 @@ class ClassRows:
         return int(self.rows.shape[0])
 
     @property
+    def key_count(self) -> None:
+        return None
+
+    @property
     def needs_background(self) -> bool:
         return self.background is not None
 

@@ -73,7 +73,7 @@ class Head:
 
     def scores(self, Q: ArrayLike) -> FloatArray:
         """(B, C) scores of rows Q (B, D), higher is better."""
-        return self.scorer.scores(self._rows(Q))
+        return self.scorer.scores(self.checked(Q))
 
     def probabilities(self, Q: ArrayLike) -> FloatArray:
         """(B, C) calibrated probabilities; rows sum to 1."""
@@ -81,12 +81,15 @@ class Head:
 
     def known(self, Q: ArrayLike) -> FloatArray:
         """(B,) p-value of "Q belongs to one of the classes"; small means unknown."""
-        _, typicality = self.scorer.judged(self._rows(Q))
+        _, typicality = self.scorer.judged(self.checked(Q))
         return self.known_test.p_values(typicality)
 
     def judged(self, Q: ArrayLike) -> Judged:
         """Scores, probabilities and `known` of rows Q (B, D), scored once."""
-        rows = self._rows(Q)
+        return self.judged_rows(self.checked(Q))
+
+    def judged_rows(self, rows: Rows) -> Judged:
+        """As `judged`, of unit rows (B, D) that were checked before."""
         scores, typicality = self.scorer.judged(rows)
         return Judged(scores, softmax(self.sharpness * scores), self.known_test.p_values(typicality))
 
@@ -103,7 +106,7 @@ class Head:
         Empty where the answer's class has no shot (it was named by its text).
         """
         support = self._support("explain")
-        query = self._rows(q)
+        query = self.checked(q)
         if len(query) != 1:
             raise SupportError(f"explain takes one row, got {len(query)}")
         if k < 1:
@@ -114,13 +117,17 @@ class Head:
         self, q: ArrayLike, X: Rows, y: IntArray, ids: Sequence[str], k: int = 5
     ) -> list[Neighbour]:
         """As `explain`, of a compact head; X (N, D), y (N,), ids (N,): what it was made of, in order."""
-        return self._neighbours(self._rows(q), X, y, ids, k)
+        return self._neighbours(self.checked(q), X, y, ids, k)
+
+    def made_of_rows(self, count: int) -> bool:
+        """Whether it can be made of that many rows, as far as it knows; for `explain_by`."""
+        return self.scorer.key_count in (None, count)
 
     def explain_by_cosine(
         self, q: ArrayLike, X: Rows, y: IntArray, ids: Sequence[str], k: int = 5
     ) -> list[Neighbour]:
         """As `explain_by`, with rows that need not be what the head was made of: by cosine to them."""
-        query = self._rows(q)
+        query = self.checked(q)
         return self._best(query, y, ids, k, lambda own: np.maximum(X[own] @ query[0], 0).astype(np.float64))
 
     def _neighbours(self, query: Rows, X: Rows, y: IntArray, ids: Sequence[str], k: int) -> list[Neighbour]:
@@ -333,7 +340,8 @@ class Head:
             )
         return self.support
 
-    def _rows(self, Q: ArrayLike) -> Rows:
+    def checked(self, Q: ArrayLike) -> Rows:
+        """Unit rows (B, D). Raises EmbeddingError for others than its dimension's."""
         if np.shape(Q) == (0, self.dimension):
             return np.zeros((0, self.dimension), np.float32)
         return as_rows(Q, name="Q", dimension=self.dimension)

@@ -44,6 +44,10 @@ class KernelRidge:
         return int(self.text.shape[0])
 
     @property
+    def key_count(self) -> int:
+        return len(self.keys)
+
+    @property
     def needs_background(self) -> bool:
         return False
 

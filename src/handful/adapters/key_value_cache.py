@@ -90,6 +90,10 @@ class KeyValueCache:
         return len(self.weights)
 
     @property
+    def key_count(self) -> int:
+        return len(self.keys)
+
+    @property
     def needs_background(self) -> bool:
         return False
 

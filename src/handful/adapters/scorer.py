@@ -30,6 +30,11 @@ class Scorer(Protocol):
         """Columns C of the scores."""
         ...
 
+    @property
+    def key_count(self) -> int | None:
+        """Rows of the support that it holds, one for one; None where it holds none."""
+        ...
+
     def scores(self, Q: Rows) -> FloatArray:
         """(B, C), higher is better."""
         ...

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 from handful.adapters.head import fit_head
 from handful.encoders import Encoder
 from handful.errors import ConflictError, EmbeddingError, EncoderError, RequestError, SupportError
-from handful.prediction import NearShot, Prediction, predictions
+from handful.prediction import NearShot, Prediction, row_predictions
 from handful.prompts import class_prompts
-from handful.rows import Rows, as_rows
-from handful.service import metrics
+from handful.rows import IntArray, Rows, as_rows
+from handful.service import metrics, tracing
 from handful.service.changes import not_found
 from handful.service.encoding import Encoding, Timings
 from handful.service.heads import Heads, ReadyHead, SupportRows
@@ -27,8 +27,9 @@ from handful.storage.store import Store
 MOST_CLASSES = 1000  # in an answer
 NEIGHBOURS = 5
 _MOST_NEIGHBOURS = 100
+_UNKNOWN = 0.05  # below which `known` says that none of the labels is meant, as of a new classifier
 _MOST_LABELS = 10_000  # of a zero-shot request
-_SMALL = 2_000_000  # numbers to multiply; fewer take less time than handing them to a thread
+_SMALL = 10_000_000  # rows times bytes of the head; less takes less time than handing it to a thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +89,13 @@ class Answers:
         Q = await self._rows(tenant, encoder, asked, timings)
         support = await self._heads.support(record) if explain else None
         scoring = time.perf_counter()
-        if len(Q) * len(ready.names) * encoder.dimension <= _SMALL and not explain:
-            said = _said(ready, record, Q, top_k, coverage, None, explain)
+        if len(Q) * ready.nbytes <= _SMALL and not explain:
+            said = _said(ready, record, Q, top_k, coverage)
         else:
             said = await asyncio.to_thread(_said, ready, record, Q, top_k, coverage, support, explain)
         done = time.perf_counter()
         timings.score = done - scoring
+        tracing.took("score", timings.score)
         metrics.SCORE_SECONDS.observe(timings.score)
         metrics.CLASSIFY_SECONDS.observe(done - started)
         return Answer(predictions=said, version=ready.version, encoder=record.encoder, timings=timings)
@@ -140,12 +142,11 @@ class Answers:
                 text=text,
                 background=seeing.background,
             )
-            return predictions(
-                head, Q, names, {}, top_k=top_k, coverage=None, explain=False, unknown_threshold=0.05
-            )
+            return row_predictions(head, Q, names, top_k=top_k, coverage=None, unknown_threshold=_UNKNOWN)
 
         said = await asyncio.to_thread(say)
         timings.score = time.perf_counter() - scoring
+        tracing.took("score", timings.score)
         return Answer(predictions=said, version=0, encoder=seeing.name, timings=timings)
 
     async def suggest(self, tenant: str, id: str, asked: Asked) -> list[Suggestion]:
@@ -211,37 +212,38 @@ def _said(
     Q: Rows,
     top_k: int,
     coverage: float | None,
-    support: SupportRows | None,
-    explain: int,
+    support: SupportRows | None = None,
+    explain: int = 0,
 ) -> list[Prediction]:
     try:
-        said = predictions(
+        said = row_predictions(
             ready.head,
             Q,
             ready.names,
-            {},
             top_k=top_k,
             coverage=coverage,
-            explain=False,
             unknown_threshold=record.unknown_threshold,
         )
     except SupportError as exc:
         raise ConflictError(str(exc)) from exc
     if support is None:
         return said
+    places = {key: place for place, key in enumerate(ready.keys)}
+    y = np.array([places.get(key, -1) for key in support.keys.tolist()], np.int64)
     return [
-        replace(one, neighbours=_neighbours(ready, record, support, q, explain))
+        replace(one, neighbours=_neighbours(ready, support, y, q, explain))
         for one, q in zip(said, Q, strict=True)
     ]
 
 
 def _neighbours(
-    ready: ReadyHead, record: ClassifierRecord, support: SupportRows, q: Rows, count: int
+    ready: ReadyHead, support: SupportRows, y: IntArray, q: Rows, count: int
 ) -> tuple[NearShot, ...]:
-    """Shots that speak for the answer; by cosine where the head was made of others than those there now."""
-    places = {key: place for place, key in enumerate(ready.keys)}
-    y = np.array([places.get(int(key), -1) for key in support.keys], np.int64)
-    if ready.version == support.classifier.support_version or _fits(record, support):
+    """Shots that speak for the answer; by cosine where the head was made of others than those there now.
+
+    y : (N,) place in the head of each row's class, -1 for none.
+    """
+    if ready.made_of == support.classifier.support_version and ready.head.made_of_rows(len(support.X)):
         found = ready.head.explain_by(q, support.X, y, support.ids, count)
     else:
         found = ready.head.explain_by_cosine(q, support.X, y, support.ids, count)
@@ -254,8 +256,3 @@ def _neighbours(
         )
         for near in found
     )
-
-
-def _fits(record: ClassifierRecord, support: SupportRows) -> bool:
-    """Whether a pinned head was made of just these shots."""
-    return record.pinned is not None and record.pinned.since == support.classifier.support_version

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from handful.errors import ConflictError, NotFoundError
+from handful.errors import BusyError, NotFoundError
 from handful.service.once import Once, check_once, rendered, same_request
 from handful.settings import Settings
 from handful.storage.records import ClassifierRecord, Usage
@@ -18,8 +19,8 @@ from handful.storage.store import AnsweredError, Change, ChangedMeanwhileError, 
 T = TypeVar("T")
 Decide = Callable[[ClassifierRecord], Awaitable[tuple[Change, T]]]
 
-_TRIES = 20  # against writers in other processes; in this one they take turns
-_PAUSE = 0.02  # seconds before another try, at random up to twice that
+_PATIENCE = 15.0  # seconds, against writers in other processes; in this one they take turns
+_PAUSE = 0.01  # seconds before another try, on average
 
 
 class Changes:
@@ -38,23 +39,30 @@ class Changes:
     async def to(self, tenant: str, id: str, decide: Decide[T], once: Once | None = None) -> T:
         """Decide and write until it holds; what was decided last.
 
+        decide : what it reads may be newer than the record; where the two do not fit together it raises
+        ChangedMeanwhileError.
         Raises NotFoundError for a classifier that is not the tenant's, AnsweredError or RequestError as
-        `check_once` does, and what `decide` and `Store.apply` raise.
+        `check_once` does, and what `decide` and `Store.apply` raise; BusyError where others keep being
+        faster.
         """
         async with self._turn(tenant, id):
-            await check_once(self._store, once)
-            for _ in range(_TRIES):
+            give_up = time.monotonic() + _PATIENCE
+            while True:
+                await check_once(self._store, once)
                 record = await self._store.classifier(tenant, id)
                 if record is None:
                     raise not_found(id)
-                change, result = await decide(record)
                 try:
+                    change, result = await decide(record)
                     await self.write(replace(change, reply=rendered(once, result)), once)
                 except ChangedMeanwhileError:
+                    if time.monotonic() > give_up:
+                        raise BusyError(
+                            f"classifier {id} is being changed by many at once; try again"
+                        ) from None
                     await asyncio.sleep(_PAUSE * 2 * random.random())
-                    continue
-                return result
-        raise ConflictError(f"classifier {id} is being changed by many at once; try again")
+                else:
+                    return result
 
     async def write(self, change: Change, once: Once | None = None) -> None:
         """Write one change, within the tenant's limits."""

@@ -1,11 +1,12 @@
 """Use cases about the classes of a classifier."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from handful.errors import ConflictError, NotFoundError, RequestError
 from handful.service.changes import Changes, next_revision, not_found
-from handful.service.names import checked_name
+from handful.service.names import checked_name, normal_name
 from handful.service.once import Once
 from handful.service.pages import Page, behind, checked_limit, page
 from handful.storage.records import ClassifierRecord, ClassRecord
@@ -14,7 +15,7 @@ from handful.storage.store import Change, Store
 _LONGEST_TEXT = 2000  # characters of a description or a prompt
 _MOST_PROMPTS = 200
 _DIGITS = 18  # of a key, at most
-_PAGE = 1000  # shots looked at together
+_PAGE = 500  # classes or shots looked at together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class Classes:
         """Make classes, or give those that are there other descriptions and prompts."""
 
         async def decide(record: ClassifierRecord) -> tuple[Change, tuple[ClassRecord, ...]]:
-            there = await self._store.classes_named(tenant, id, [one.name.strip() for one in new])
+            there = await self._named(tenant, id, [one.name for one in new])
             merged = merged_classes(new, there, record.next_class)
             fresh = [one for one in merged if one.key >= record.next_class]
             changed = [one for one in merged if there.get(one.name) != one]
@@ -76,9 +77,9 @@ class Classes:
         wanted = checked_name(new_name, what="class", pointer="/name")
 
         async def decide(record: ClassifierRecord) -> tuple[Change, ClassRecord]:
-            there = await self._store.classes_named(tenant, id, [name, wanted])
+            there = await self._named(tenant, id, [name, wanted])
             found = _of_name(there, name, id)
-            if wanted in there and wanted != name:
+            if there.get(wanted, found) != found:
                 raise ConflictError(
                     f"classifier {id} has a class {wanted!r} already; relabel the shots of {name!r} instead"
                 )
@@ -94,7 +95,7 @@ class Classes:
         """With its shots."""
 
         async def decide(record: ClassifierRecord) -> tuple[Change, None]:
-            found = _of_name(await self._store.classes_named(tenant, id, [name]), name, id)
+            found = _of_name(await self._named(tenant, id, [name]), name, id)
             after = next_revision(
                 record,
                 support=True,
@@ -116,6 +117,16 @@ class Classes:
             if len(shots) < _PAGE:
                 return total
             after = shots[-1].id
+            await asyncio.sleep(0)
+
+    async def _named(self, tenant: str, id: str, names: Sequence[str]) -> dict[str, ClassRecord]:
+        """Those that there are, by name; a page at a time, so that other requests get their turns."""
+        wanted = [normal_name(name) for name in names]
+        found: dict[str, ClassRecord] = {}
+        for start in range(0, len(wanted), _PAGE):
+            found |= await self._store.classes_named(tenant, id, wanted[start : start + _PAGE])
+            await asyncio.sleep(0)
+        return found
 
 
 def merged_classes(
@@ -149,6 +160,7 @@ def merged_classes(
 
 
 def _of_name(there: Mapping[str, ClassRecord], name: str, id: str) -> ClassRecord:
-    if name not in there:
-        raise NotFoundError(f"classifier {id} has no class {name!r}")
-    return there[name]
+    try:
+        return there[normal_name(name)]
+    except KeyError:
+        raise NotFoundError(f"classifier {id} has no class {name!r}") from None

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from handful.adapters.head import Head, fit_head
 from handful.encoders import Encoder
-from handful.errors import ConflictError, HeadError, SupportError
+from handful.errors import ConflictError, HeadError, RequestError, SupportError
 from handful.rows import IntArray, Rows, unit
 from handful.service import metrics
 from handful.service.changes import not_found
@@ -31,12 +31,17 @@ _OVERHEAD = 2000  # bytes of objects
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyHead:
-    """A compact head.    names, keys : (C,) of its classes.    version : of the head."""
+    """A compact head.    names, keys : (C,) of its classes.    version : of the head.
+
+    made_of : support_version of the shots it was made of.    as_of : of its names.
+    """
 
     head: Head
     names: tuple[str, ...]
     keys: tuple[int, ...]
     version: int
+    made_of: int
+    as_of: int
     nbytes: int
 
 
@@ -79,15 +84,21 @@ class Heads:
 
         Raises ConflictError where nothing can be answered yet, or its encoder is another by now.
         """
-        key = (record.tenant, record.id, record.head_version)
+        version, as_of = record.head_version, record.support_version
         found = self._memory.get(("head", record.tenant, record.id))
-        if isinstance(found, ReadyHead) and found.version == record.head_version:
+        if isinstance(found, ReadyHead) and (found.version, found.as_of) == (version, as_of):
             return found
+        key = (record.tenant, record.id, version, as_of)
         if key not in self._making:
             task = asyncio.create_task(self._make(record))
             self._making[key] = task
-            task.add_done_callback(lambda done: self._making.pop(key, None))
+            task.add_done_callback(lambda done: self._made(key, done))
         return await asyncio.shield(self._making[key])
+
+    def _made(self, key: Hashable, task: "asyncio.Task[ReadyHead]") -> None:
+        self._making.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # taken note of, should nobody wait any more
 
     async def support(self, record: ClassifierRecord) -> SupportRows:
         """The support of a classifier, as of its support_version or newer. Raises NotFoundError."""
@@ -112,8 +123,11 @@ class Heads:
         await asyncio.gather(*running, return_exceptions=True)
 
     def encoder_of(self, record: ClassifierRecord) -> Encoder:
-        """Raises ConflictError where the classifier was taught with other weights of that encoder."""
-        encoder = self._encoding.encoder(record.encoder)
+        """Raises ConflictError where the classifier was taught with other weights, or another encoder."""
+        try:
+            encoder = self._encoding.encoder(record.encoder)
+        except RequestError as exc:
+            raise ConflictError(f"classifier {record.id} cannot be used here: {exc}") from exc
         if encoder.fingerprint != record.fingerprint:
             raise ConflictError(
                 f"classifier {record.id} was taught with encoder {record.encoder!r} of fingerprint "
@@ -124,16 +138,29 @@ class Heads:
     async def _make(self, record: ClassifierRecord) -> ReadyHead:
         encoder = self.encoder_of(record)
         kept = await self._store.head(record.tenant, record.id, record.head_version)
-        if kept is not None:
+        if record.pinned is None:
+            ready = await self._in_closed_form(record, kept, encoder)
+        elif kept is not None:
             ready = await asyncio.to_thread(_restored, *kept, encoder)
-        elif record.pinned is not None:
+            now = await self._store.classes_keyed(record.tenant, record.id, ready.keys)
+            names = (now[key].name if key in now else name for key, name in kept[0].classes)
+            ready = replace(ready, names=tuple(names), as_of=record.support_version)
+        else:
             raise ConflictError(
                 f"head {record.pinned.version} of classifier {record.id} is gone; activate another"
             )
-        else:
-            ready = await self._compiled(record, encoder)
         self._remember(("head", record.tenant, record.id), ready)
         return ready
+
+    async def _in_closed_form(
+        self, record: ClassifierRecord, kept: tuple[HeadRecord, bytes] | None, encoder: Encoder
+    ) -> ReadyHead:
+        if kept is not None:
+            try:
+                return await asyncio.to_thread(_restored, *kept, encoder)
+            except ConflictError:  # of another build or background; what it was made of is still there
+                metrics.HEADS_LOST.inc()
+        return await self._compiled(record, encoder)
 
     async def _compiled(self, record: ClassifierRecord, encoder: Encoder) -> ReadyHead:
         started = time.perf_counter()
@@ -195,7 +222,7 @@ async def usable(
 ) -> tuple[tuple[ClassRecord, ...], Rows | None]:
     """Classes with a shot or with words that count, and their text prior. Raises ConflictError for none."""
     record = rows.classifier
-    prompts = class_prompts(record, rows.classes) if rows.classes else []
+    prompts = await asyncio.to_thread(class_prompts, record, rows.classes) if rows.classes else []
     there = [(one, own) for one, own in zip(rows.classes, prompts, strict=True) if one.shots or own]
     if not there:
         raise ConflictError(
@@ -274,5 +301,7 @@ def _restored(kept: HeadRecord, data: bytes, encoder: Encoder) -> ReadyHead:
         names=tuple(name for _, name in kept.classes),
         keys=tuple(key for key, _ in kept.classes),
         version=kept.version,
+        made_of=kept.support_version,
+        as_of=kept.version,
         nbytes=_IN_MEMORY * len(data) + _OVERHEAD,
     )

@@ -7,12 +7,17 @@ from handful.errors import RequestError
 _LONGEST = 200  # characters
 
 
+def normal_name(name: str) -> str:
+    """As it is kept: without space around it, letters and their marks composed (NFC)."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
 def checked_name(name: str, *, what: str, pointer: str | None = None) -> str:
     """A name of a class or a classifier, without space around it.
 
     Raises RequestError for an empty or too long one, and one with "/" or control characters.
     """
-    stripped = unicodedata.normalize("NFC", name.strip())
+    stripped = normal_name(name)
     if not stripped or len(stripped) > _LONGEST:
         raise RequestError(
             f"the name of a {what} has {len(stripped)} characters; give 1 to {_LONGEST}", pointer=pointer

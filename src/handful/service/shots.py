@@ -13,20 +13,20 @@ import orjson
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from handful.errors import EmbeddingError, NotFoundError, RequestError
+from handful.errors import EmbeddingError, NotFoundError, RequestError, ServiceError
 from handful.rows import Rows, as_rows
 from handful.service.changes import Changes, next_revision, not_found
 from handful.service.classes import NewClass, merged_classes
 from handful.service.classifiers import ClassifierView
 from handful.service.encoding import Encoding, Timings
 from handful.service.heads import Heads, packed_rows
-from handful.service.names import checked_name
+from handful.service.names import checked_name, normal_name
 from handful.service.once import Once, check_once
 from handful.service.pages import Page, behind, checked_limit, page
 from handful.storage.blobs import Blobs, digest_name
 from handful.storage.ids import new_ids
 from handful.storage.records import ClassifierRecord, ClassRecord, ShotRecord
-from handful.storage.store import Change, Store
+from handful.storage.store import Change, ChangedMeanwhileError, Store
 
 _MOST_METADATA = 1024  # bytes of JSON
 _LONGEST_NAME = 200  # characters of a group or a source_id
@@ -99,40 +99,43 @@ class Shots:
         names = list(ids) if ids is not None else new_ids(len(new))
         seen = await self.encoded(record, new, names, timings)
         there = {} if ids is None else await self._store.shots_named(tenant, id, names)
-        async with self._written([one for one in seen if one.record.id not in there]):
+        async with self._written([one for one in seen if one.record.id not in there], own=ids is None):
             return await self._changes.to(tenant, id, lambda now: self._added(now, seen), once)
 
     async def create_with(self, view: ClassifierView, new: Sequence[NewShot]) -> ClassifierRecord:
         """A new classifier with its shots. Raises as `add`, and ChangedMeanwhileError where it exists."""
         seen = await self.encoded(view.record, new, new_ids(len(new)))
         there = {one.name: one for one in view.classes}
-        async with self._written(seen):
+        async with self._written(seen, own=True):
             change, _ = _addition(view.record, seen, {}, there)
-            after = change.after or view.record
+            after = replace(change.after or view.record, revision=1, support_version=1)
             classes = {one.key: one for one in (*view.classes, *change.put_classes)}
             await self._changes.write(
-                replace(
-                    change,
-                    before=None,
-                    after=replace(after, revision=1, support_version=1),
-                    put_classes=tuple(classes.values()),
-                )
+                replace(change, before=None, after=after, put_classes=tuple(classes.values()))
             )
         return after
 
     @asynccontextmanager
-    async def _written(self, seen: Sequence[SeenShot]) -> AsyncIterator[None]:
-        """With the kept pictures among the blobs; they go again where the block fails."""
+    async def _written(self, seen: Sequence[SeenShot], *, own: bool) -> AsyncIterator[None]:
+        """With the kept pictures among the blobs; they go again where the block says that it wrote nothing.
+
+        own : whether nobody else may name them by now, as another worker of an import may. Then, and where
+        it is not known whether the change was written, they stay.
+        """
         kept = [(one.record.blob, one.kept) for one in seen if one.record.blob and one.kept]
         puts = [asyncio.create_task(self._blobs.put(name, data)) for name, data in kept]
         try:
             await asyncio.gather(*puts)
-            yield
-        except asyncio.CancelledError:  # the change may be written all the same, and then needs them
-            raise
-        except BaseException:
+        except Exception:
             await asyncio.gather(*puts, return_exceptions=True)
-            await asyncio.shield(self._removed([name for name, _ in kept]))
+            if own:
+                await asyncio.shield(self._removed([name for name, _ in kept]))
+            raise
+        try:
+            yield
+        except ServiceError:
+            if own:
+                await asyncio.shield(self._removed([name for name, _ in kept]))
             raise
 
     async def _removed(self, blobs: Sequence[str]) -> None:
@@ -157,26 +160,27 @@ class Shots:
             raise not_found(id)
         key = None
         if label is not None:
-            known = await self._store.classes_named(tenant, id, [label])
-            if label not in known:
+            known = await self._store.classes_named(tenant, id, [normal_name(label)])
+            if not known:
                 raise NotFoundError(f"classifier {id} has no class {label!r}")
-            key = known[label].key
+            key = known[normal_name(label)].key
         found = await self._store.shots(tenant, id, limit=limit + 1, after=after, class_key=key)
         shots = page(found, limit, [shot.id for shot in found])
         return Page(await self._views(tenant, id, shots.items), shots.next_cursor)
 
     async def get(self, tenant: str, id: str, shot: str) -> ShotView:
         """Raises NotFoundError."""
-        (view,) = await self._views(tenant, id, [await self._of_id(tenant, id, shot)])
-        return view
+        views = await self._views(tenant, id, [await self._of_id(tenant, id, shot)])
+        if not views:
+            raise NotFoundError(f"classifier {id} has no shot {shot!r}")
+        return views[0]
 
     async def delete(self, tenant: str, id: str, shot: str, once: Once | None = None) -> None:
         """Its class stays, with one shot less."""
 
         async def decide(record: ClassifierRecord) -> tuple[Change, None]:
             gone = await self._of_id(tenant, id, shot)
-            classes = await self._store.classes_keyed(tenant, id, [gone.class_key])
-            own = classes[gone.class_key]
+            own = await self._class_of(tenant, id, gone)
             after = next_revision(
                 record,
                 support=True,
@@ -208,7 +212,7 @@ class Shots:
             if to.key == moved.class_key:
                 return Change(before=record, after=record), view
             made = int(wanted not in known)
-            old = (await self._store.classes_keyed(tenant, id, [moved.class_key]))[moved.class_key]
+            old = await self._class_of(tenant, id, moved)
             after = next_revision(
                 record,
                 support=True,
@@ -299,6 +303,12 @@ class Shots:
             raise NotFoundError(f"classifier {id} has no shot {shot!r}")
         return found[shot]
 
+    async def _class_of(self, tenant: str, id: str, shot: ShotRecord) -> ClassRecord:
+        classes = await self._store.classes_keyed(tenant, id, [shot.class_key])
+        if not classes:  # deleted, with the shot, since that was read
+            raise ChangedMeanwhileError(f"classifier {id} was changed meanwhile; try again")
+        return classes[shot.class_key]
+
     async def _views(self, tenant: str, id: str, shots: Sequence[ShotRecord]) -> tuple[ShotView, ...]:
         keys = [shot.class_key for shot in shots]
         classes: dict[int, ClassRecord] = await self._store.classes_keyed(tenant, id, keys)
@@ -355,11 +365,19 @@ def check_shot(shot: NewShot) -> None:
                 f"{name} has {len(value)} characters; give 1 to {_LONGEST_NAME}",
                 pointer=f"{shot.pointer}/{name}",
             )
-    if shot.metadata is not None and len(orjson.dumps(shot.metadata)) > _MOST_METADATA:
+    if shot.metadata is not None and _size_of(shot) > _MOST_METADATA:
         raise RequestError(
             f"metadata takes over {_MOST_METADATA} bytes of JSON; keep less with a shot",
             pointer=f"{shot.pointer}/metadata",
         )
+
+
+def _size_of(shot: NewShot) -> int:
+    """Bytes of its metadata as JSON."""
+    try:
+        return len(orjson.dumps(shot.metadata))
+    except orjson.JSONEncodeError as exc:
+        raise RequestError(f"metadata is no JSON: {exc}", pointer=f"{shot.pointer}/metadata") from exc
 
 
 def _row(shot: NewShot, dimension: int) -> Rows:
