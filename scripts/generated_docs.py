@@ -7,6 +7,7 @@ python scripts/generated_docs.py --check  # exit 1 where one is not as it would 
 import argparse
 import inspect
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -293,7 +294,7 @@ def command(name: str, made: click.Command, context: click.Context) -> Iterator[
     """A command, and those below it."""
     usage = " ".join(made.collect_usage_pieces(context))
     yield from (f"## {name}" if " " not in name else f"### {name}", "")
-    said, _, example = plain(made.help or "").partition("$ ")
+    said, _, example = plain(re.sub(r"\[/?(?:dim|bold)\]", "", made.help or "")).partition("$ ")
     yield from (f"`{name} {usage}`", "", said, "")
     if example:
         yield from ("```sh", example.replace("&#124;", "|"), "```", "")
