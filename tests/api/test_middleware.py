@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 
 from handful.errors import EncoderError
 from handful.service.keys import Keys

@@ -1,5 +1,6 @@
 """OpenTelemetry: what a receiver of OTLP is told, and that nothing is measured unless somebody asks."""
 
+import os
 import re
 import threading
 from collections import defaultdict
@@ -34,7 +35,11 @@ class Receiver(ThreadingHTTPServer):
     def spans(self) -> list[Any]:
         said = [ExportTraceServiceRequest.FromString(body) for body in self.bodies["/v1/traces"]]
         return [
-            span for one in said for of in one.resource_spans for scope in of.scope_spans for span in scope.spans
+            span
+            for one in said
+            for of in one.resource_spans
+            for scope in of.scope_spans
+            for span in scope.spans
         ]
 
     def metrics(self) -> dict[str, Any]:
@@ -79,8 +84,6 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    import os
-
     for name in [name for name in os.environ if name.startswith("OTEL_")]:
         monkeypatch.delenv(name)
     return monkeypatch
@@ -146,8 +149,6 @@ def test_without_a_word_in_the_environment_nothing_is_asked_for(clean: pytest.Mo
 
 
 def test_an_exporter_by_name_sends_where_the_standard_says(clean: pytest.MonkeyPatch) -> None:
-    import os
-
     for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
         clean.setenv(name, "")  # so that it is as before afterwards
         clean.delenv(name)
