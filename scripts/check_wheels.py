@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 FOUND = ROOT / "tests" / "data" / "wheels.json"
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 MACHINES = ["x86_64", "aarch64"]
-EXTRAS = ["heic", "eval"]  # those for users
+EXTRAS = ["heic", "eval", "otel"]  # those for users
 _GLIBC = [17, 24, 26, 27, 28]  # minor versions of glibc 2 that Debian 10 and RHEL 8, the oldest meant, have
 
 

@@ -19,6 +19,7 @@ from handful.api.routes import answers, classes, classifiers, docs, encoders, jo
 from handful.api.schemas.answers import ClassifyIn, ZeroShotIn
 from handful.api.schemas.shots import ShotIn
 from handful.api.stopping import asked_to_stop
+from handful.api.telemetry import telemetry
 from handful.encoders import Encoder
 from handful.service.service import Service, open_service
 from handful.settings import Settings
@@ -63,6 +64,7 @@ def create_app(settings: Settings | None = None, encoder: Encoder | None = None)
         openapi_url="/openapi.json" if chosen.docs else None,
         root_path=chosen.root_path,
         generate_unique_id_function=lambda route: route.name,
+        telemetry=telemetry(),
     )
     problems.install(app)
     for part in (answers, classifiers, classes, shots, versions, jobs, encoders, probes):  # the busiest first

@@ -20,7 +20,7 @@ _SECONDS = Histogram(
 )
 _REQUESTS = Counter("handful_http_requests", "Requests", ["method", "route", "status"])
 _ID = re.compile(r"[A-Za-z0-9._\-]{1,100}")
-_QUIET = {"/healthz", "/livez", "/readyz", "/health", "/ping", "/metrics"}  # asked every few seconds
+QUIET = {"/healthz", "/livez", "/readyz", "/health", "/ping", "/metrics"}  # asked every few seconds
 _GONE = 499  # whoever asked did not wait; as nginx has it
 _METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 
@@ -71,5 +71,5 @@ class Exchange:
         route = getattr(scope.get("route"), "path", "none")
         _SECONDS.labels(method, route).observe(took)
         _REQUESTS.labels(method, route, status).inc()
-        tell = _log.debug if scope["path"] in _QUIET and status < 500 else _log.info
+        tell = _log.debug if scope["path"] in QUIET and status < 500 else _log.info
         tell("request", method=method, path=scope["path"], status=status, ms=round(1000 * took, 2))

@@ -13,6 +13,7 @@ from handful.encoders import Encoder, load_encoder
 from handful.errors import EncoderError, RequestError
 from handful.images import Limits
 from handful.rows import Rows
+from handful.service import tracing
 from handful.service.encoding.batcher import Batcher
 from handful.service.encoding.decoders import Decoders, Job
 from handful.service.encoding.memory import Memory
@@ -243,12 +244,15 @@ class Encoding:
                 wanted=Wanted(preparation=preparation, policy=policy, keeping=keeping),
             )
         )
+        tracing.took("decode", done.decode)
         timings.decode = max(timings.decode, done.decode)
         timings.queue = max(timings.queue, done.queue)
         if X is None:
             encoded = await asyncio.gather(*done.coming)
             timings.queue = max(timings.queue, done.queue + max(item.queue for item in encoded))
-            timings.encode = max(timings.encode, max(item.encode for item in encoded))
+            encode = max(item.encode for item in encoded)
+            tracing.took("encode", encode)
+            timings.encode = max(timings.encode, encode)
             X = np.stack([item.row for item in encoded])
             self._memory.put("image", tenant, encoder.fingerprint, f"{digest} {policy}", X)
         return Picture(
