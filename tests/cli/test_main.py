@@ -152,3 +152,10 @@ def test_completion_is_offered(tmp_path):
 def test_the_help_names_every_method_and_policy(run):
     said = re.sub(r"[│\s]", "", run("fit", "--help").stdout)  # names may be wrapped at a hyphen
     assert [name for name in (*METHODS, *POLICIES) if name not in said] == []
+
+
+def test_a_setting_that_is_wrong_in_the_environment_is_named():
+    done = shell("serve", env={**os.environ, "HANDFUL_PORT": "abc"})
+    assert done.returncode == 2
+    assert "HANDFUL_PORT is 'abc'" in done.stderr
+    assert done.stderr.count("\n") == 1

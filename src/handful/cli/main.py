@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from handful import __version__
@@ -14,8 +15,9 @@ from handful.cli.keys import app as keys
 from handful.cli.serve import serve
 from handful.cli.terminal import say
 from handful.errors import HandfulError
+from handful.settings import Settings
 
-_FAILED, _STOPPED = 1, 130  # 130: as shells have it for Ctrl-C
+_FAILED, _MISUSED, _STOPPED = 1, 2, 130  # 130: as shells have it for Ctrl-C
 _DEBUG = "--debug"
 
 
@@ -58,6 +60,11 @@ def _explained(exc: Exception) -> int:
         _complain(f"{where}{exc.strerror or exc}; check the path and its permissions")
     elif isinstance(exc, HandfulError):
         _complain(str(exc))
+    elif isinstance(exc, ValidationError) and exc.title == Settings.__name__:
+        wrong = exc.errors()[0]
+        name = "_".join(["HANDFUL", *(str(part) for part in wrong["loc"][:1])]).upper()
+        _complain(f"{name} is {wrong['input']!r}: {wrong['msg']}; set it to something else, or unset it")
+        return _MISUSED
     else:
         _complain(
             f"unexpected {type(exc).__name__}: {exc}. This is a bug in Handful: "
