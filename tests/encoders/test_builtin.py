@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from PIL import Image
 from safetensors.numpy import load_file
 
-from handful.encoders.base import Encoder
+from handful.encoders.base import Encoder, PreparingEncoder
 from handful.encoders.builtin import BuiltinEncoder
 from handful.encoders.crop import centre_crop
 from handful.encoders.shipped import FOLDER
@@ -157,3 +157,19 @@ def test_importing_the_encoders_loads_neither_onnx_runtime_nor_a_tokenizer() -> 
     )
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_preparing_and_encoding_by_hand_gives_the_same_rows(
+    builtin: BuiltinEncoder, pictures: list[Path]
+) -> None:
+    assert isinstance(builtin, PreparingEncoder)
+    prepared = [builtin.prepare(decode(path, at_least=builtin.at_least)) for path in pictures[::12]]
+    assert {(square.shape, str(square.dtype)) for square in prepared} == {((260, 260, 3), "uint8")}
+    X = builtin.encode_prepared(np.stack(prepared))
+    assert_allclose(X, builtin.encode_images(pictures[::12]), atol=1e-6)
+
+
+def test_asking_whether_it_prepares_loads_nothing() -> None:
+    encoder = BuiltinEncoder()
+    assert isinstance(encoder, PreparingEncoder)
+    assert "background" not in vars(encoder)

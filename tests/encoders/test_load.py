@@ -43,3 +43,19 @@ def test_rows_are_kept_in_the_cache_folder(tmp_path: Path, pictures: list[Path])
     settings = Settings(cache_dir=tmp_path)
     load_encoder("builtin", settings=settings).encode_images(pictures[:2])
     assert (tmp_path / "embeddings.sqlite").exists()
+
+
+def test_what_does_not_concern_encoders_loads_no_other(tmp_path: Path) -> None:
+    ours = load_encoder("builtin", settings=Settings(cache_dir=tmp_path))
+    other = Settings(cache_dir=tmp_path, port=1234, queue_images=7, data_dir=tmp_path / "data")
+    assert load_encoder("builtin", settings=other) is ours
+    assert load_encoder("builtin", settings=Settings(cache_dir=tmp_path, encoder_threads=1)) is not ours
+
+
+def test_two_caches_share_the_towers(tmp_path: Path) -> None:
+    one = load_encoder("builtin", settings=Settings(cache_dir=tmp_path / "one"))
+    other = load_encoder("builtin", settings=Settings(cache_dir=tmp_path / "other"))
+    assert one is not other
+    assert isinstance(one, CachedEncoder)
+    assert isinstance(other, CachedEncoder)
+    assert one.encoder is other.encoder
