@@ -87,9 +87,10 @@ class Classifiers:
         """id : of the new classifier, where it was decided elsewhere. Raises RequestError, QuotaError."""
         await check_once(self._store, once)
         view = self.prepared(tenant, new, id or new_id())
-        change = Change(before=None, after=view.record, put_classes=view.classes, reply=rendered(once, view))
+        shown = replace(view, classes=view.classes[:SHOWN_CLASSES])
+        change = Change(before=None, after=view.record, put_classes=view.classes, reply=rendered(once, shown))
         await self._changes.write(change, once)
-        return _shown(view)
+        return shown
 
     def prepared(self, tenant: str, new: NewClassifier, id: str) -> ClassifierView:
         """The classifier that `create` would write, with all its classes."""
@@ -191,10 +192,6 @@ def check_match(record: ClassifierRecord, if_match: str | None) -> None:
             f"classifier {record.id} was changed: its ETag is {etag(record)}, and If-Match says {if_match}; "
             "read it again"
         )
-
-
-def _shown(view: ClassifierView) -> ClassifierView:
-    return replace(view, classes=view.classes[:SHOWN_CLASSES])
 
 
 # ---- checks

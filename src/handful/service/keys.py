@@ -1,6 +1,7 @@
 """API keys: who may do what."""
 
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Collection
@@ -27,8 +28,7 @@ _IMPLIED: dict[Scope, frozenset[Scope]] = {
     "admin": frozenset({"read", "write", "admin"}),
 }
 _SHORTEST = 16  # characters of a key that somebody chose
-_TENANT_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
-_LONGEST_TENANT = 64
+_TENANT = re.compile("[a-z0-9_][a-z0-9_-]{0,63}")  # may begin the name of a blob
 
 
 class Keys:
@@ -50,11 +50,13 @@ class Keys:
         """A new key and its secret. Raises RequestError."""
         if not scopes or not set(scopes) <= set(_IMPLIED):
             raise RequestError(f"scopes are {sorted(scopes)}; give some of {', '.join(_IMPLIED)}")
-        if not 1 <= len(tenant) <= _LONGEST_TENANT or not set(tenant) <= _TENANT_LETTERS:
+        if not _TENANT.fullmatch(tenant):
             raise RequestError(
-                f"the tenant {tenant[:80]!r} is no name for one; use 1 to {_LONGEST_TENANT} of a-z, 0-9, "
-                "- and _"
+                f"the tenant {tenant[:80]!r} is no name for one; use 1 to 64 of a-z, 0-9, - and _, and "
+                "begin with no -"
             )
+        if expires is not None and (expires.tzinfo is None or expires <= datetime.now(UTC)):
+            raise RequestError(f"a key that expires at {expires} is of no use; give a moment to come, in UTC")
         record = KeyRecord(
             id=f"{int(time.time()):08x}{secrets.token_hex(_ID_BYTES)}",
             tenant=tenant,
@@ -67,16 +69,20 @@ class Keys:
         return await self._given_secret(record)
 
     async def rotate(self, id: str) -> tuple[KeyRecord, str]:
-        """Another secret for a key; the old one no longer works."""
+        """Another secret for a key; the old one no longer works. Raises NotFoundError, RequestError."""
         record = await self._of_id(id)
         if record.revoked is not None:
             raise RequestError(f"key {id} is revoked; create another")
+        if _expired(record):
+            raise RequestError(f"key {id} has expired; create another")
         return await self._given_secret(record)
 
     async def revoke(self, id: str) -> KeyRecord:
-        """The key works no longer."""
-        record = replace(await self._of_id(id), revoked=datetime.now(UTC))
-        await self._store.put_key(record)
+        """The key works no longer. Raises NotFoundError."""
+        record = await self._of_id(id)
+        if record.revoked is None:
+            record = replace(record, revoked=datetime.now(UTC))
+            await self._store.put_key(record)
         self._seen.clear()
         return record
 
@@ -106,7 +112,7 @@ class Keys:
             record = self._seen[digest] = found
         if record.revoked is not None:
             raise AccessError("this API key is revoked")
-        if record.expires is not None and record.expires <= datetime.now(UTC):
+        if _expired(record):
             raise AccessError("this API key has expired")
         return record
 
@@ -131,6 +137,10 @@ def check_scope(record: KeyRecord, needed: Scope) -> None:
         raise AccessError(
             f"this API key may {', '.join(sorted(record.scopes))}, and this needs {needed}", known=True
         )
+
+
+def _expired(record: KeyRecord) -> bool:
+    return record.expires is not None and record.expires <= datetime.now(UTC)
 
 
 def _read_admin_key(file: Path) -> KeyRecord:

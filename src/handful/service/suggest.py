@@ -10,7 +10,9 @@ _NEAREST = 20  # pictures by which typicality is told
 _FEW_SHOTS = 4.0  # per class, at which doubt begins to weigh as much as typicality
 _ALIKE = 0.5  # weight of likeness to what is labelled or picked already
 _CROWD = 0.25  # weight of what was picked of the same class already
-_MOST_PAIRS = 4000  # pictures compared with all others; of more, a part stands for all
+_MOST_PAIRS = 1000  # pictures compared with all others; of more, a part stands for all
+_MOST_PICKED = 300  # pictures picked one after another; what is left of more comes in the order of then
+_TOGETHER = 1000  # shots that pictures are compared with at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +42,38 @@ def suggestions(
     answers = np.zeros(len(Q), int) if probabilities is None else probabilities.argmax(axis=1)
     weight = 0.0 if probabilities is None else shots_per_class / (shots_per_class + _FEW_SHOTS)
     worth = (1 - weight) * typical + weight * doubt
-    nearest = (Q @ labelled.T).max(axis=1) if len(labelled) else np.full(len(Q), -1.0)
+    nearest = np.full(len(Q), -1.0)
+    for start in range(0, len(labelled), _TOGETHER):
+        nearest = np.maximum(nearest, (Q @ labelled[start : start + _TOGETHER].T).max(axis=1))
     usual = _usual_likeness(Q)
     crowd = np.zeros(len(Q))
     left = np.ones(len(Q), bool)
-    picked = []
-    for _ in range(len(Q)):
+    picked: list[Suggestion] = []
+    while len(picked) < len(Q):
         likeness = np.clip((nearest - usual) / max(1 - usual, 1e-6), 0, 1)
         score = worth * (1 - _ALIKE * likeness) / (1 + _CROWD * crowd)
         score[~left] = -1
-        at = int(score.argmax())
-        reason = _reason(typical[at], doubt[at], weight, probabilities is not None, likeness[at])
-        picked.append(Suggestion(at, float(score[at]), reason))
-        left[at] = False
-        nearest = np.maximum(nearest, Q @ Q[at])
-        crowd += (answers == answers[at]) if probabilities is not None else 0
+        count = 1 if len(picked) < _MOST_PICKED else len(Q) - len(picked)
+        best = np.argsort(-score, kind="stable")[:count]
+        for at in best.tolist():
+            reason = _reason(typical[at], doubt[at], weight, probabilities is not None, likeness[at])
+            picked.append(Suggestion(at, float(score[at]), reason))
+        left[best] = False
+        nearest = np.maximum(nearest, (Q @ Q[best[:_TOGETHER]].T).max(axis=1))
+        if probabilities is not None:
+            crowd += answers == answers[best[0]]
     return picked
 
 
 def _typicality(Q: Rows) -> FloatArray:
     """(B,) mean likeness to the nearest others."""
-    others = Q[np.linspace(0, len(Q) - 1, min(len(Q), _MOST_PAIRS)).astype(int)]
-    count = min(_NEAREST, len(others) - 1)
+    places = np.linspace(0, len(Q) - 1, min(len(Q), _MOST_PAIRS)).astype(int)
+    count = min(_NEAREST, len(places) - 1)
     if count < 1:
         return np.ones(len(Q))
-    likeness = np.partition(Q @ others.T, -count - 1, axis=1)[:, -count - 1 :]
-    return np.asarray((likeness.sum(axis=1) - likeness.max(axis=1)) / count, np.float64)  # without itself
+    likeness = Q @ Q[places].T
+    likeness[places, np.arange(len(places))] = -np.inf  # to itself
+    return np.asarray(np.partition(likeness, -count, axis=1)[:, -count:].mean(axis=1), np.float64)
 
 
 def _usual_likeness(Q: Rows) -> float:

@@ -36,12 +36,21 @@ class Upkeep:
                 await self.sweep()
                 await self._uploads.sweep(self._store)
                 await self._store.forget_expired(datetime.now(UTC))
-            except StorageError as exc:
+            except (StorageError, OSError) as exc:
                 _log.warning("upkeep failed", error=str(exc))
             await asyncio.sleep(_EVERY)
 
     async def sweep(self) -> None:
-        """Remove the blobs in the trash."""
+        """Remove the blobs in the trash. Raises StorageError where some could not be, once the others are."""
         while trash := await self._store.trash(_TOGETHER):
-            await asyncio.gather(*(self._blobs.remove(one.name) for one in trash))
-            await self._store.forget_trash([one.id for one in trash])
+            removals = (self._blobs.remove(one.name) for one in trash)
+            outcomes = await asyncio.gather(*removals, return_exceptions=True)
+            failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+            gone = [
+                one.id
+                for one, outcome in zip(trash, outcomes, strict=True)
+                if not isinstance(outcome, BaseException)
+            ]
+            await self._store.forget_trash(gone)
+            if failures:
+                raise failures[0]

@@ -43,22 +43,29 @@ class Versions:
         return tuple(sorted(views, key=lambda view: -view.version))
 
     async def activate(self, tenant: str, id: str, version: int, once: Once | None = None) -> VersionView:
-        """Let a head answer until told otherwise; the newest in closed form goes with the support again."""
+        """Let a head answer until told otherwise; the newest in closed form goes with the support again.
+
+        It stays until its classifier goes. Raises NotFoundError, and ConflictError where it cannot answer.
+        """
         await self._heads.settled(tenant, id)
 
         async def decide(record: ClassifierRecord) -> tuple[Change, VersionView]:
+            newest = version == record.support_version
             found = await self._store.head(tenant, id, version)
-            if version == record.support_version:
-                after = record if record.pinned is None else next_revision(record, support=False, pinned=None)
-                view = _current(after) if found is None else _view(after, found[0])
-                return Change(before=record, after=after), view
+            if found is None and newest:
+                await self._heads.ready(replace(record, pinned=None))
+                await self._heads.settled(tenant, id)
+                found = await self._store.head(tenant, id, version)
             if found is None:
                 raise NotFoundError(f"classifier {id} has no version {version}; list its versions")
             held = replace(found[0], held=True)
             since = held.support_version if held.trained else record.support_version
-            after = next_revision(record, support=False, pinned=Pinned(version=version, since=since))
-            change = Change(before=record, after=after, put_heads=[(held, found[1])])
-            return change, _view(after, held)
+            pinned = None if newest else Pinned(version=version, since=since)
+            after = record
+            if pinned != record.pinned:
+                after = next_revision(record, support=False, pinned=pinned)
+            put = [] if held == found[0] else [(held, found[1])]
+            return Change(before=record, after=after, put_heads=put), _view(after, held)
 
         return await self._changes.to(tenant, id, decide, once)
 

@@ -1,5 +1,6 @@
 """What the words of a classifier's classes say: its text prior."""
 
+import asyncio
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,9 +39,15 @@ async def text_rows(
         return None
     texts = list(dict.fromkeys(prompt for own in spoken for prompt in own))
     known = dict(zip(texts, await encoding.texts(tenant, encoder, texts), strict=True))
-    priors = iter(text_prior(lambda asked: np.stack([known[text] for text in asked]), spoken))
-    nothing = np.zeros(encoder.dimension, np.float32)
-    return np.stack([next(priors) if own else nothing for own in prompts])
+
+    def rows() -> Rows:
+        X = np.zeros((len(prompts), encoder.dimension), np.float32)
+        X[[bool(own) for own in prompts]] = text_prior(
+            lambda asked: np.stack([known[text] for text in asked]), spoken
+        )
+        return X
+
+    return await asyncio.to_thread(rows)  # thousands of classes take their time
 
 
 def _own(one: ClassRecord) -> Prompts:
