@@ -1,5 +1,6 @@
 """Bodies: every way to send pictures, embeddings and labels becomes one."""
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from handful.api.deps import service_of
+from handful.api.fetching import fetch
 from handful.api.problems import BadJsonError, pointer
 from handful.errors import ImageError, RequestError, TooLargeError, UnsupportedTypeError
 from handful.images import Limits, from_text
@@ -147,7 +149,7 @@ async def pictures(request: Request) -> Sent:
 def images_of_text(
     texts: Sequence[str], settings: Settings, at: str = "/images", pointers: Sequence[str] | None = None
 ) -> list[bytes]:
-    """Pictures that came as base64 or data URIs; nothing is ever opened or fetched.
+    """Pictures that came as base64 or data URIs; no file is ever opened, and no address.
 
     at : pointer to the list.    pointers : to each, where they are in no list. Raises RequestError.
     """
@@ -161,6 +163,35 @@ def images_of_text(
             where = f"{at}/{number}" if pointers is None else pointers[number]
             raise RequestError(str(exc), pointer=where) from exc
     return found
+
+
+async def pictures_of_text(
+    texts: Sequence[str], settings: Settings, at: str = "/images", pointers: Sequence[str] | None = None
+) -> list[bytes]:
+    """As `images_of_text`; addresses are fetched from the hosts that the settings allow, from no others."""
+    places = [f"{at}/{number}" for number in range(len(texts))] if pointers is None else pointers
+    addresses = [number for number, text in enumerate(texts) if _is_address(text)]
+    if not addresses:
+        return await asyncio.to_thread(images_of_text, texts, settings, pointers=places)
+    _check_count(len(texts), settings)
+    found: dict[int, bytes] = {}
+    for number in addresses:  # one after the other: a request takes no more than its share
+        found[number] = await fetch(
+            texts[number],
+            hosts=settings.fetch_hosts,
+            most=settings.image_max_bytes,
+            pointer=places[number],
+        )
+    given = [number for number in range(len(texts)) if number not in found]
+    read = await asyncio.to_thread(
+        images_of_text, [texts[n] for n in given], settings, pointers=[places[n] for n in given]
+    )
+    found |= zip(given, read, strict=True)
+    return [found[number] for number in range(len(texts))]
+
+
+def _is_address(text: str) -> bool:
+    return text[:8].lower().startswith(("http://", "https://"))
 
 
 def rows_of(

@@ -13,7 +13,6 @@ from fastapi import APIRouter, Depends, Request, Security
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 
 from handful.api.bodies import images_of_text
-from handful.api.compat.fetching import fetch
 from handful.api.compat.label_config import choice_of
 from handful.api.compat.label_studio_schemas import (
     LsAnnotation,
@@ -30,6 +29,7 @@ from handful.api.compat.label_studio_schemas import (
     LsWebhookOut,
 )
 from handful.api.deps import Caller, ServiceDep, admitted
+from handful.api.fetching import fetch
 from handful.api.problems import responses
 from handful.errors import NotFoundError, RequestError
 from handful.service.answers import Asked

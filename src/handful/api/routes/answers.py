@@ -1,6 +1,5 @@
 """What is on a picture: classify, zero-shot, suggest."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +9,10 @@ from fastapi import APIRouter, Request, Response
 from handful.api.answering import json_of, sent, server_timing
 from handful.api.bodies import (
     checked,
-    images_of_text,
     json_body,
     media_type,
     pictures,
+    pictures_of_text,
     rows_of,
     rows_of_flat,
 )
@@ -126,7 +125,7 @@ async def zero_shot(request: Request, caller: Reader, service: ServiceDep) -> Re
     """Classify by the words of labels alone; nothing is kept. At most 10,000 labels and 256 pictures."""
     if media_type(request) == _JSON:
         body = checked(ZeroShotIn, await json_body(request))
-        images = await asyncio.to_thread(images_of_text, body.images, service.settings)
+        images = await pictures_of_text(body.images, service.settings)
         asked = Asked(images=images, pointers=[f"/images/{at}" for at in range(len(images))])
     else:
         form = await pictures(request)
@@ -187,7 +186,7 @@ async def _of_json(request: Request, settings: Settings) -> tuple[Asked, dict[st
     if (told.images is None) == (embeddings is None):
         raise RequestError("give exactly one of `images` and `embeddings`", pointer="/")
     if told.images is not None:
-        images = await asyncio.to_thread(images_of_text, told.images, settings)
+        images = await pictures_of_text(told.images, settings)
         return Asked(images=images, pointers=[f"/images/{at}" for at in range(len(images))]), options
     return Asked(rows=lambda dimension: rows_of(embeddings, dimension, settings)), options
 

@@ -1,6 +1,5 @@
 """/v1/classifiers/{id}/shots: its labelled pictures."""
 
-import asyncio
 from typing import Annotated, Any
 
 import orjson
@@ -11,11 +10,11 @@ from handful.api.bodies import (
     check_rows,
     checked,
     form_body,
-    images_of_text,
     is_archive,
     is_form,
     json_body,
     media_type,
+    pictures_of_text,
     rows_of,
     unsupported,
 )
@@ -225,10 +224,7 @@ async def _of_json(request: Request, tenant: str, id: str, service: ServiceDep) 
     check_rows(len(given), service.settings, at or "/")
     shots = [checked(ShotIn, one, f"{at}/{number}") for number, one in enumerate(given)]
     pictured = {f"{at}/{n}/image": shot.image for n, shot in enumerate(shots) if shot.image is not None}
-    read = await asyncio.to_thread(
-        images_of_text, list(pictured.values()), service.settings, pointers=list(pictured)
-    )
-    images = iter(read)
+    images = iter(await pictures_of_text(list(pictured.values()), service.settings, pointers=list(pictured)))
     dimension = 0
     if any(shot.embedding is not None for shot in shots):
         view = await service.classifiers.get(tenant, id)

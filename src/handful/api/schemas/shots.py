@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from handful.api.schemas.classifiers import In, Name
 from handful.service.shots import ShotView
 
-Base64 = Annotated[str, Field(description="base64, or a data URI")]
+Base64 = Annotated[
+    str,
+    Field(description="base64, a data URI, or an address at a host that the service is set up to fetch from"),
+]
 Embedding = Annotated[list[float] | str, Field(description="D numbers, or base64 of little-endian float32")]
 
 
