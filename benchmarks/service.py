@@ -74,8 +74,7 @@ def main() -> None:
         }
         plain_file = str(Path(__file__).with_name("plain_service.py"))
         plain = stack.enter_context(Server([sys.executable, plain_file], folder / "plain.log", UNCACHED))
-        shots = [path.read_bytes() for path in photos(CLASSES * SHOTS)]
-        classifiers = {name: teach(server, shots) for name, server in servers.items()}
+        classifiers = {name: taught(server) for name, server in servers.items()}
         rows = list(by_pictures(bare, servers, plain, classifiers, pictures, args))
         rows += by_embeddings(servers, classifiers, args)
         first = next(iter(servers))
@@ -188,28 +187,35 @@ def creations(bare: BareLoop, server: Server, rounds: int = 7) -> tuple[list[flo
     """Times from nothing to the first answer, over the encoder's for the photos; their median in seconds."""
     shots = [path.read_bytes() for path in photos(CLASSES * SHOTS)]
     ratios, times = [], []
-    for _ in range(rounds):
-        begun = perf_counter()
-        url = teach(server, shots)
-        httpx2.post(url, content=shots[0], headers={"Content-Type": "image/jpeg"}).raise_for_status()
-        times.append(perf_counter() - begun)
-        begun = perf_counter()
-        bare.encode(shots)
-        ratios.append(times[-1] / (perf_counter() - begun))
+    with httpx2.Client(base_url=server.url, timeout=60) as client:
+        for _ in range(rounds):
+            begun = perf_counter()
+            there = teach(client, shots)
+            client.post(there, content=shots[0], headers={"Content-Type": "image/jpeg"}).raise_for_status()
+            times.append(perf_counter() - begun)
+            begun = perf_counter()
+            bare.encode(shots)
+            ratios.append(times[-1] / (perf_counter() - begun))
     return ratios, median(times)
 
 
-def teach(server: Server, shots: Sequence[bytes]) -> str:
-    """A classifier of so many shots of each class, from one request. Returns the URL to classify by it."""
+def taught(server: Server) -> str:
+    """The URL to classify by, of a new classifier."""
+    shots = [path.read_bytes() for path in photos(CLASSES * SHOTS)]
     with httpx2.Client(base_url=server.url, timeout=60) as client:
-        made = client.post("/v1/classifiers", json={"name": "benchmark"}).raise_for_status().json()
-        there = f"/v1/classifiers/{made['id']}"
-        client.post(
-            f"{there}/shots",
-            data={"label": [f"class {at % CLASSES}" for at in range(len(shots))]},
-            files=[("files", (f"{at}.jpg", shot, "image/jpeg")) for at, shot in enumerate(shots)],
-        ).raise_for_status()
-    return f"{server.url}{there}/classify"
+        return f"{server.url}{teach(client, shots)}"
+
+
+def teach(client: httpx2.Client, shots: Sequence[bytes]) -> str:
+    """A classifier of so many shots of each class, from one request. Returns the path to classify by it."""
+    made = client.post("/v1/classifiers", json={"name": "benchmark"}).raise_for_status().json()
+    there = f"/v1/classifiers/{made['id']}"
+    client.post(
+        f"{there}/shots",
+        data={"label": [f"class {at % CLASSES}" for at in range(len(shots))]},
+        files=[("files", (f"{at}.jpg", shot, "image/jpeg")) for at, shot in enumerate(shots)],
+    ).raise_for_status()
+    return f"{there}/classify"
 
 
 def as_form(picture: bytes) -> bytes:
