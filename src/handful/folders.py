@@ -68,6 +68,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, and their names durable."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        sync_folder(one.parent)
+
+
 def _sync(folder: Path) -> None:
     """Make names in a folder, and in the folders below, durable."""
     for path in (folder, *(entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())):

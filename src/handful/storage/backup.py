@@ -12,23 +12,24 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from handful.errors import StorageError
+from handful.errors import StorageError, StorageFullError
 from handful.folders import sync_folder
-from handful.storage.blobs import Blobs
+from handful.storage.blobs import Blobs, no_room
 from handful.storage.sqlite.failures import explained
 from handful.storage.sqlite.schema import VERSION as SCHEMA
 from handful.storage.store import Store
 
 _FORMAT, VERSION = "handful.backup", 1
 _STORE, _BLOBS, _MANIFEST = "store.sqlite", "blobs", "manifest.json"
-_HOLD = timedelta(minutes=2)  # extended while blobs are copied
-_TOGETHER = 64  # blobs copied before the hold is looked at
+_BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a store
+_HOLD = timedelta(minutes=2)  # extended meanwhile
+_TOGETHER = 64  # blobs copied at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,22 +55,26 @@ async def backup(
     """
     if folder.exists():
         raise StorageError(f"{folder} is there already; give the name of a new folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as made:
-        fresh = Path(made) / "backup"
+    with _worded(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        return await _backup(store, blobs, folder, made / "backup", dry_run, told)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, made, ignore_errors=True)
+
+
+async def _backup(
+    store: Store, blobs: Blobs, folder: Path, fresh: Path, dry_run: bool, told: Told | None
+) -> BackupReport:
+    with _worded(folder):
         fresh.mkdir()
-        async with _trash_held(store) as extend:
+        async with _trash_held(store):
             await store.dump(fresh / _STORE)
             report, names = await asyncio.to_thread(_look_into, fresh / _STORE)
             if dry_run:
                 return report
-            target = Blobs(str(fresh / _BLOBS))
-            for start in range(0, len(names), _TOGETHER):
-                await extend()
-                some = names[start : start + _TOGETHER]
-                await asyncio.gather(*(_copy(blobs, target, name) for name in some))
-                if told is not None:
-                    told(start + len(some), len(names))
+            await _copy_all(blobs, Blobs(str(fresh / _BLOBS)), names, told)
         manifest = {
             "format": f"{_FORMAT}/{VERSION}",
             "schema": SCHEMA,
@@ -92,8 +97,10 @@ async def restore(
     Raises StorageError for a backup that is not whole, and for a place that is not empty.
     """
     manifest = await asyncio.to_thread(_manifest, folder)
-    if store_file.exists():
-        raise StorageError(f"there is a store in {store_file} already; restore into a new data folder")
+    # SQLite would read a journal that a lost store left behind into the restored one.
+    for there in (store_file, *(store_file.with_name(store_file.name + end) for end in _BESIDE)):
+        if there.exists():
+            raise StorageError(f"there is a store in {there} already; restore into a new data folder")
     if await blobs.names():
         raise StorageError(f"there are blobs in {blobs.url} already; restore into a new data folder")
     if await asyncio.to_thread(_digest, folder / _STORE) != manifest["store_sha256"]:
@@ -103,14 +110,23 @@ async def restore(
     missing = sorted(set(names) - set(await source.names()))
     if missing:
         raise StorageError(f"{missing[0]} and {len(missing) - 1} more pictures are missing in {folder}")
+    await _copy_all(source, None if dry_run else blobs, names, told)
+    if not dry_run:
+        with _worded(store_file):
+            await asyncio.to_thread(_place, folder / _STORE, store_file)
+    return report
+
+
+async def _copy_all(source: Blobs, target: Blobs | None, names: Sequence[str], told: Told | None) -> None:
+    """None is under way any more when this returns or raises."""
     for start in range(0, len(names), _TOGETHER):
         some = names[start : start + _TOGETHER]
-        await asyncio.gather(*(_copy(source, None if dry_run else blobs, name) for name in some))
+        copies = (_copy(source, target, name) for name in some)
+        for failure in await asyncio.gather(*copies, return_exceptions=True):
+            if failure is not None:
+                raise failure
         if told is not None:
             told(start + len(some), len(names))
-    if not dry_run:
-        await asyncio.to_thread(_place, folder / _STORE, store_file)
-    return report
 
 
 async def _copy(source: Blobs, target: Blobs | None, name: str) -> None:
@@ -123,15 +139,38 @@ async def _copy(source: Blobs, target: Blobs | None, name: str) -> None:
 
 
 @asynccontextmanager
-async def _trash_held(store: Store) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    async def extend() -> None:
+async def _trash_held(store: Store) -> AsyncIterator[None]:
+    """No blob is removed meanwhile. The hold ends by itself: another backup may need it for longer."""
+
+    async def hold() -> None:
         await store.hold_trash(datetime.now(UTC) + _HOLD)
 
-    await extend()
+    async def go_on() -> None:
+        while True:
+            await asyncio.sleep(_HOLD.total_seconds() / 4)
+            await hold()
+
+    await hold()
+    going = asyncio.create_task(go_on())
     try:
-        yield extend
+        yield
     finally:
-        await store.hold_trash(datetime.now(UTC))
+        going.cancel()
+        await asyncio.gather(going, return_exceptions=True)
+
+
+@contextmanager
+def _worded(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as exc:
+        if no_room(exc):
+            raise StorageFullError(f"no room is left for {place}; nothing is there: free some") from exc
+        raise StorageError(
+            f"{place} cannot be written ({exc}); check that its folder is there and may be written"
+        ) from exc
 
 
 def _look_into(file: Path) -> tuple[BackupReport, list[str]]:

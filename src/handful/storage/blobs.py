@@ -5,18 +5,20 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from errno import EDQUOT, ENOSPC
+from errno import EDQUOT, EFBIG, ENOSPC
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 import fsspec
 from anyio import CapacityLimiter, to_thread
+from cachetools import LRUCache
 from fsspec.implementations.local import LocalFileSystem
 
 from handful.errors import StorageError, StorageFullError
-from handful.folders import sync_folder
+from handful.folders import make_folder, sync_folder
 
 T = TypeVar("T")
 
@@ -24,6 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9_
 _DIGITS = 16  # of the digest, in a name
 _DIGEST = re.compile(rf"-([0-9a-f]{{{_DIGITS}}})\.[a-z]+$")
 _UNFINISHED = ".part-"
+_REMEMBERED = 4096  # folders whose own names are known to be on the disk
 _AT_ONCE = 16  # threads that wait for the disk or the network
 
 
@@ -49,9 +52,14 @@ class Blobs:
         with self._explained(url):
             self._files, root = fsspec.url_to_fs(url)
             self._root = str(root).rstrip("/")
-            self._files.makedirs(self._root, exist_ok=True)
-        self._local = isinstance(self._files, LocalFileSystem)
+            self._local = isinstance(self._files, LocalFileSystem)
+            if self._local:
+                make_folder(Path(self._root))
+            else:
+                self._files.makedirs(self._root, exist_ok=True)
         self._limiter = CapacityLimiter(_AT_ONCE)
+        self._durable: LRUCache[Path, None] = LRUCache(_REMEMBERED)
+        self._lock = Lock()
 
     async def put(self, name: str, data: bytes) -> None:
         """Write a blob, as a whole or not at all."""
@@ -82,14 +90,15 @@ class Blobs:
         place = self._place(name)
         with self._explained(name):
             if self._local:
-                _write_durably(Path(place), data)
+                self._write_durably(Path(place), data)
             else:
                 self._files.pipe_file(place, data)
 
     def _get(self, name: str) -> bytes | None:
+        place = self._place(name)
         with self._explained(name):
             try:
-                data: bytes = self._files.cat_file(self._place(name))
+                data: bytes = self._files.cat_file(place)
             except FileNotFoundError:
                 return None
         said = _DIGEST.search(name)
@@ -109,6 +118,7 @@ class Blobs:
         place = self._place(prefix) if prefix else self._root
         with self._explained(prefix):
             try:
+                self._files.invalidate_cache()  # others write too
                 found = self._files.find(place)
             except FileNotFoundError:
                 return []
@@ -123,12 +133,40 @@ class Blobs:
             )
         return f"{self._root}/{bare}"
 
+    def _write_durably(self, path: Path, data: bytes) -> None:
+        """The whole file is there after a loss of power, or the one before, or none."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
+        try:
+            with unfinished.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+        self._keep_folder(path.parent)
+
+    def _keep_folder(self, folder: Path) -> None:
+        """Make a folder's own name durable, and those above it. Whoever made it may not be done with that."""
+        root = Path(self._root)
+        while folder != root:
+            with self._lock:
+                if folder in self._durable:
+                    return
+            sync_folder(folder.parent)
+            with self._lock:
+                self._durable[folder] = None
+            folder = folder.parent
+
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
         try:
             yield
         except OSError as exc:
-            if exc.errno in (ENOSPC, EDQUOT):
+            if no_room(exc):
                 raise StorageFullError(
                     f"no room is left for blobs in {self.url}; nothing was written: free some"
                 ) from exc
@@ -140,27 +178,6 @@ class Blobs:
             raise StorageError(f"blobs cannot be kept in {self.url!r}: {exc}") from exc
 
 
-def _write_durably(path: Path, data: bytes) -> None:
-    """The whole file is there after a loss of power, or the one before, or none."""
-    made = _made_folders(path.parent)
-    unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
-    try:
-        with unfinished.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    for folder in (path.parent, *made):
-        sync_folder(folder)
-
-
-def _made_folders(folder: Path) -> list[Path]:
-    """Make a folder; those whose entries changed by it."""
-    missing = [folder, *folder.parents][
-        : next(i for i, p in enumerate([folder, *folder.parents]) if p.is_dir())
-    ]
-    folder.mkdir(parents=True, exist_ok=True)
-    return [path.parent for path in missing]
+def no_room(exc: OSError) -> bool:
+    """Whether the disk, a quota or a limit of the process is at fault."""
+    return exc.errno in (ENOSPC, EDQUOT, EFBIG)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from anyio import to_thread
 
 from handful.errors import StorageError
+from handful.folders import make_folder
 from handful.storage.records import (
     ClassifierRecord,
     ClassRecord,
@@ -56,7 +57,7 @@ class SqliteStore:
         """Raises StorageError where the file cannot be made, is newer than this build, or no store."""
         self.file = file
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(file.parent)
         except OSError as exc:
             raise StorageError(f"the folder of the store {file} cannot be made ({exc})") from exc
         with explained(file):
@@ -295,7 +296,8 @@ class SqliteStore:
         def write() -> None:
             with explained(self.file), closing(connect(self.file)) as disk:
                 disk.execute("PRAGMA query_only = 0")  # it writes another file
-                disk.execute("VACUUM INTO ?", (str(file),))
+                with explained(file):
+                    disk.execute("VACUUM INTO ?", (str(file),))
 
         await to_thread.run_sync(write)
 
