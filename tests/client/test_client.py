@@ -118,6 +118,17 @@ def test_a_shot_is_seen_moved_and_forgotten(client, waste):
     assert shot.id not in {one.id for one in client.shots(waste.id)}
 
 
+def test_a_dry_run_says_what_a_deletion_would_take(client, waste):
+    part = client.delete_class(waste.id, "glass", dry_run=True)
+    assert (part.classes, part.shots, part.versions) == (1, 3, 0)
+    whole = client.delete_classifier(waste.id, dry_run=True)
+    assert (whole.classes, whole.shots, whole.versions) == (3, 9, 1)
+    assert whole.image_bytes > part.image_bytes > 0
+    assert client.classifier(waste.id) == waste
+    assert client.delete_class(waste.id, "glass") is None
+    assert client.classifier(waste.id).shots == 6
+
+
 def test_a_folder_of_class_folders_is_taught(client, tmp_path, trashnet):
     for name in ("glass", "metal"):
         (tmp_path / name).mkdir()

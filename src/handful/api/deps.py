@@ -60,6 +60,7 @@ Admin = Annotated[Caller, Depends(caller_with("admin"))]
 Limit = Annotated[int, Query(ge=1, le=100, description="items of a page")]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
 IfMatch = Annotated[str | None, Header(max_length=1000, description="ETag that it must have")]
+DryRun = Annotated[bool, Query(description="change nothing, and answer 200 with what would go")]
 IdempotencyKey = Annotated[
     str | None,
     Header(

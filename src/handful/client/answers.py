@@ -50,6 +50,16 @@ class Classifier:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """What a deletion would take with it.    image_bytes : of kept pictures.    versions : heads."""
+
+    classes: int
+    shots: int
+    image_bytes: int
+    versions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
     """A labelled picture.    width, height : pixels, 0 for an embedding.    sha256 : of the bytes as sent."""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from handful.client.answers import Classifier, ClassSummary, read
+from handful.client.answers import Classifier, ClassSummary, Removal, read
 from handful.client.exchange import asked, exchanged
 from handful.client.pages import paged
 from handful.client.steps import Items, Request, Steps
@@ -111,9 +111,14 @@ def update_classifier(
     )
 
 
-def delete_classifier(id: str, *, if_match: str | None = None) -> Steps[None]:
-    """Delete a classifier with all it holds.    if_match : as in `update_classifier`."""
-    yield from asked(Request(method="DELETE", path=at(id), headers=_if_match(if_match), write=True))
+def delete_classifier(
+    id: str, *, if_match: str | None = None, dry_run: bool = False
+) -> Steps[Removal | None]:
+    """Delete a classifier with all it holds.
+
+    if_match : as in `update_classifier`.    dry_run : delete nothing; the answer is what would go.
+    """
+    return (yield from _deleted(at(id), dry_run, _if_match(if_match)))
 
 
 def classes(id: str) -> Items[ClassSummary]:
@@ -143,9 +148,9 @@ def rename_class(id: str, name: str, new_name: str) -> Steps[ClassSummary]:
     return read(ClassSummary, said)
 
 
-def delete_class(id: str, name: str) -> Steps[None]:
-    """Delete a class with its shots."""
-    yield from asked(Request(method="DELETE", path=at(id, "classes", name), write=True))
+def delete_class(id: str, name: str, *, dry_run: bool = False) -> Steps[Removal | None]:
+    """Delete a class with its shots.    dry_run : delete nothing; the answer is what would go."""
+    return (yield from _deleted(at(id, "classes", name), dry_run, {}))
 
 
 def part_of_path(name: str) -> str:
@@ -168,6 +173,14 @@ def answered_classifier(request: Request) -> Steps[Classifier]:
     """The classifier that answers a request, with its ETag."""
     response = yield from exchanged(request)
     return read(Classifier, {**response.json(), "etag": response.headers.get("ETag")})
+
+
+def _deleted(path: str, dry_run: bool, headers: Mapping[str, str]) -> Steps[Removal | None]:
+    query = {"dry_run": "true"} if dry_run else {}
+    said = yield from asked(
+        Request(method="DELETE", path=path, query=query, headers=headers, write=not dry_run)
+    )
+    return read(Removal, said) if dry_run else None
 
 
 def _given(**members: Any) -> dict[str, Any]:  # Any: JSON

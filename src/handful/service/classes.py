@@ -95,29 +95,17 @@ class Classes:
         """With its shots."""
 
         async def decide(record: ClassifierRecord) -> tuple[Change, None]:
-            found = _of_name(await self._named(tenant, id, [name]), name, id)
+            found = await class_of(self._store, record, name)
             after = next_revision(
                 record,
                 support=True,
                 class_count=record.class_count - 1,
                 shot_count=record.shot_count - found.shots,
-                image_bytes=record.image_bytes - await self._image_bytes(record, found),
+                image_bytes=record.image_bytes - await image_bytes_of(self._store, record, found),
             )
             return Change(before=record, after=after, drop_classes=[found.key]), None
 
         await self._changes.to(tenant, id, decide, once)
-
-    async def _image_bytes(self, record: ClassifierRecord, of: ClassRecord) -> int:
-        total, after = 0, None
-        while True:
-            shots = await self._store.shots(
-                record.tenant, record.id, limit=_PAGE, after=after, class_key=of.key
-            )
-            total += sum(shot.blob_bytes for shot in shots)
-            if len(shots) < _PAGE:
-                return total
-            after = shots[-1].id
-            await asyncio.sleep(0)
 
     async def _named(self, tenant: str, id: str, names: Sequence[str]) -> dict[str, ClassRecord]:
         """Those that there are, by name; a page at a time, so that other requests get their turns."""
@@ -157,6 +145,24 @@ def merged_classes(
         else:
             merged[name] = replace(before, description=description, prompts=prompts)
     return tuple(merged.values())
+
+
+async def class_of(store: Store, record: ClassifierRecord, name: str) -> ClassRecord:
+    """The class of that name. Raises NotFoundError."""
+    there = await store.classes_named(record.tenant, record.id, [normal_name(name)])
+    return _of_name(there, name, record.id)
+
+
+async def image_bytes_of(store: Store, record: ClassifierRecord, of: ClassRecord) -> int:
+    """Bytes of the kept pictures of a class."""
+    total, after = 0, None
+    while True:
+        shots = await store.shots(record.tenant, record.id, limit=_PAGE, after=after, class_key=of.key)
+        total += sum(shot.blob_bytes for shot in shots)
+        if len(shots) < _PAGE:
+            return total
+        after = shots[-1].id
+        await asyncio.sleep(0)
 
 
 def _of_name(there: Mapping[str, ClassRecord], name: str, id: str) -> ClassRecord:

@@ -18,6 +18,7 @@ from handful.service.jobs.import_classifiers import ImportClassifiers
 from handful.service.jobs.import_shots import ImportShots
 from handful.service.jobs.train import Train
 from handful.service.keys import Keys
+from handful.service.removals import Removals
 from handful.service.shots import Shots
 from handful.service.transfer import Transfer
 from handful.service.upkeep import Upkeep
@@ -38,6 +39,7 @@ class Service:
     encoding: Encoding
     classifiers: Classifiers
     classes: Classes
+    removals: Removals
     shots: Shots
     heads: Heads
     answers: Answers
@@ -87,6 +89,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
             encoding=encoding,
             classifiers=classifiers,
             classes=Classes(store, changes),
+            removals=Removals(store),
             shots=shots,
             heads=heads,
             answers=Answers(store, encoding, heads, settings),

@@ -115,6 +115,41 @@ def test_classes_are_made_renamed_and_deleted_with_their_shots(served: Any, png:
     assert (twice.status_code, twice.json()["errors"][0]["pointer"]) == (422, "/classes/1/name")
 
 
+def test_a_dry_run_says_what_a_deletion_would_take_and_changes_nothing(served: Any, png: Pictures) -> None:
+    id = served.taught({"red": png("red", 2), "green": png("green", 3)})
+    path = f"/v1/classifiers/{id}"
+    body = {"content": png("red")[0], "headers": {"Content-Type": "image/png"}}
+    assert served.post(f"{path}/classify", **body).is_success  # makes a head
+    kept = {
+        label: sum(
+            len(served.get(f"{path}/shots/{shot['id']}/image").content)
+            for shot in served.get(f"{path}/shots", params={"label": label}).json()["items"]
+        )
+        for label in ("red", "green")
+    }
+    before = served.get(path)
+    versions = served.get(f"{path}/versions").json()["items"]
+    dry = {"params": {"dry_run": True}}
+
+    whole = served.delete(path, **dry)
+    said = {"classes": 2, "shots": 5, "image_bytes": sum(kept.values()), "versions": len(versions)}
+    assert (whole.status_code, whole.json()) == (200, said)
+    part = served.delete(f"{path}/classes/green", headers={"Idempotency-Key": id}, **dry)
+    said = {"classes": 1, "shots": 3, "image_bytes": kept["green"], "versions": 0}
+    assert (part.status_code, part.json()) == (200, said)
+    assert served.delete(path, headers={"If-Match": '"other"'}, **dry).status_code == 412
+    assert served.delete(f"{path}/classes/blue", **dry).status_code == 404
+    assert served.delete(f"/v1/classifiers/{id[::-1]}", **dry).status_code == 404
+
+    after = served.get(path)
+    assert (after.json(), after.headers["etag"]) == (before.json(), before.headers["etag"])
+    # The key was not used up, and the deletion takes what was said.
+    real = served.delete(f"{path}/classes/green", headers={"Idempotency-Key": id})
+    assert real.status_code == 204
+    left = served.delete(path, **dry).json()
+    assert (left["shots"], left["image_bytes"]) == (2, kept["red"])
+
+
 def test_a_package_brings_a_classifier_elsewhere(served: Any, serve: Any, png: Pictures) -> None:
     id = served.taught({"red": png("red", 3), "blue": png("blue", 3)})
     asked = png("red", 1, seed=9)[0]

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from handful.api.answering import json_of, nothing, once_of, sent
-from handful.api.deps import Cursor, IdempotencyKey, Limit, Reader, ServiceDep, WriterOf
+from handful.api.deps import Cursor, DryRun, IdempotencyKey, Limit, Reader, ServiceDep, WriterOf
 from handful.api.problems import responses
-from handful.api.schemas.classifiers import ClassBodyIn, ClassesIn, ClassesOut, ClassOut, RenameIn
+from handful.api.schemas.classifiers import ClassBodyIn, ClassesIn, ClassesOut, ClassOut, RemovalOut, RenameIn
 from handful.service.classes import NewClass
 
 router = APIRouter(prefix="/v1/classifiers/{id}/classes", tags=["classes"])
@@ -80,16 +80,23 @@ async def rename_class(
     return sent(json_of(ClassOut.of(await service.classes.rename(caller.tenant, id, name, body.name, once))))
 
 
-@router.delete("/{name}", status_code=204, responses=responses(404, 409, 507))
+@router.delete(
+    "/{name}",
+    status_code=204,
+    responses={200: {"model": RemovalOut, "description": "a dry run"}, **responses(404, 409, 507)},
+)
 async def delete_class(
     request: Request,
     id: str,
     name: ClassName,
     caller: WriterOf,
     service: ServiceDep,
+    dry_run: DryRun = False,
     key: IdempotencyKey = None,
 ) -> Response:
     """Delete a class with its shots."""
+    if dry_run:
+        return sent(json_of(RemovalOut.of(await service.removals.of_class(caller.tenant, id, name))))
     once = once_of(request, caller, "", lambda _: nothing())
     await service.classes.delete(caller.tenant, id, name, once)
     return sent(nothing())

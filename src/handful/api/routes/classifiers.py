@@ -7,9 +7,15 @@ from fastapi.responses import StreamingResponse
 
 from handful.api.answering import json_of, nothing, once_of, sent
 from handful.api.bodies import media_type, unsupported
-from handful.api.deps import Cursor, IdempotencyKey, IfMatch, Limit, Reader, ServiceDep, WriterOf
+from handful.api.deps import Cursor, DryRun, IdempotencyKey, IfMatch, Limit, Reader, ServiceDep, WriterOf
 from handful.api.problems import responses
-from handful.api.schemas.classifiers import ClassifierIn, ClassifierOut, ClassifierPatchIn, ClassifiersOut
+from handful.api.schemas.classifiers import (
+    ClassifierIn,
+    ClassifierOut,
+    ClassifierPatchIn,
+    ClassifiersOut,
+    RemovalOut,
+)
 from handful.service.classifiers import ClassifierView, etag
 from handful.service.once import Rendered
 
@@ -93,16 +99,24 @@ async def patch_classifier(
     return sent(rendered(view))
 
 
-@router.delete("/{id}", status_code=204, responses=responses(404, 409, 412, 507))
+@router.delete(
+    "/{id}",
+    status_code=204,
+    responses={200: {"model": RemovalOut, "description": "a dry run"}, **responses(404, 409, 412, 507)},
+)
 async def delete_classifier(
     request: Request,
     id: str,
     caller: WriterOf,
     service: ServiceDep,
     if_match: IfMatch = None,
+    dry_run: DryRun = False,
     key: IdempotencyKey = None,
 ) -> Response:
     """With its shots, heads and pictures."""
+    if dry_run:
+        removal = await service.removals.of_classifier(caller.tenant, id, if_match=if_match)
+        return sent(json_of(RemovalOut.of(removal)))
     once = once_of(request, caller, "", lambda _: nothing())
     await service.classifiers.delete(caller.tenant, id, if_match=if_match, once=once)
     return sent(nothing())

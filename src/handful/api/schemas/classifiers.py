@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from handful.service.classes import NewClass
 from handful.service.classifiers import UNSET, ClassifierPatch, ClassifierView, NewClassifier
+from handful.service.removals import Removal
 from handful.storage.records import ClassRecord
 
 Name = Annotated[str, Field(min_length=1, max_length=200, description="no '/' and no control characters")]
@@ -191,6 +192,25 @@ class ClassifierOut(BaseModel):
             stale=record.stale,
             created=record.created,
             updated=record.updated,
+        )
+
+
+class RemovalOut(BaseModel):
+    """What a deletion would take with it."""
+
+    classes: int
+    shots: int
+    image_bytes: Annotated[int, Field(description="of kept pictures")]
+    versions: Annotated[int, Field(description="heads, as many as are listed")]
+
+    @classmethod
+    def of(cls, removal: Removal) -> Self:
+        """From what the use cases give."""
+        return cls(
+            classes=removal.classes,
+            shots=removal.shots,
+            image_bytes=removal.image_bytes,
+            versions=removal.versions,
         )
 
 
