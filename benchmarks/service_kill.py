@@ -30,7 +30,7 @@ import httpx2
 from PIL import Image
 
 from kill_actors import Ledger, actors, finished, prepare
-from serving import handful_server, photos
+from serving import Server, handful_server, photos
 from tables import command, print_table, write_result
 
 SETTINGS = {"HANDFUL_JOB_LEASE_SECONDS": "1"}  # so that what was killed is taken up at once
@@ -51,32 +51,23 @@ def main() -> int:
     counts: Counter[str] = Counter()
     wrong: list[str] = []
     expected: dict[str, int] = {}
-    starts = []
+    starts: list[float] = []
     with tempfile.TemporaryDirectory(prefix="handful-kill-") as made:
         server = handful_server(Path(made) / "data", workers=args.workers, settings=SETTINGS)
         try:
             server.start()
             for at in range(args.rounds):
-                with httpx2.Client(base_url=server.url, timeout=60) as client:
-                    ledger = prepare(client, rng)
-                threads = actors(server.url, ledger, pictures, rng.getrandbits(32))
-                for thread in threads:
-                    thread.start()
-                threading.Event().wait(rng.uniform(_SOONEST, _LATEST))
-                server.kill()
-                for thread in threads:
-                    thread.join()
-                counts.update(f"killed during: {name}" for name, busy in ledger.busy.items() if busy)
-                starts.append(server.start())
-                with httpx2.Client(base_url=server.url, timeout=60) as client:
-                    found = list(faults(client, ledger, counts, expected))
-                wrong += [f"round {at}: {fault}" for fault in found]
+                for fault in one_round(server, rng, pictures, counts, expected, starts):
+                    wrong.append(f"round {at}: {fault}")
+                    print(wrong[-1], file=sys.stderr, flush=True)
                 counts["rounds"] += 1
-            with httpx2.Client(base_url=server.url, timeout=60) as client:
-                wrong += counted_again(client, expected)
-            server.stop()
-        finally:
+        except KeyboardInterrupt:
+            print("stopped; what follows is of the rounds so far", file=sys.stderr)
             server.kill()
+            server.start()
+        with httpx2.Client(base_url=server.url, timeout=60) as client:
+            wrong += counted_again(client, expected)
+        server.stop()
     rows = [{"what": name, "count": count} for name, count in sorted(counts.items())]
     rows.append({"what": "lost or half-written", "count": len(wrong)})
     print_table("SIGKILL at random moments", rows)
@@ -85,6 +76,30 @@ def main() -> int:
     if not args.no_result:
         write_result("service_kill", command(), rows, notes)
     return 1 if wrong else 0
+
+
+def one_round(
+    server: Server,
+    rng: random.Random,
+    pictures: list[bytes],
+    counts: Counter[str],
+    expected: dict[str, int],
+    starts: list[float],
+) -> list[str]:
+    """Ask, kill, start again; what is wrong afterwards."""
+    with httpx2.Client(base_url=server.url, timeout=60) as client:
+        ledger = prepare(client, rng)
+    threads = actors(server.url, ledger, pictures, rng.getrandbits(32))
+    for thread in threads:
+        thread.start()
+    threading.Event().wait(rng.uniform(_SOONEST, _LATEST))
+    server.kill()
+    for thread in threads:
+        thread.join()
+    counts.update(f"killed during: {name}" for name, busy in ledger.busy.items() if busy)
+    starts.append(server.start())
+    with httpx2.Client(base_url=server.url, timeout=60) as client:
+        return list(faults(client, ledger, counts, expected))
 
 
 def faults(
