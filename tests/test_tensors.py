@@ -74,6 +74,17 @@ def test_older_versions_are_read_and_newer_ones_refused():
     )
 
 
+def test_any_byte_that_changed_since_is_noticed():
+    data = pack("head", 1, {"x": np.arange(3.0), "y": np.zeros((0, 2)), "z": np.int8(1)}, {"α": 0.1})
+    for at in range(len(data)):
+        error_of(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+
+
+def test_files_from_before_there_was_a_digest_are_read():
+    arrays, settings = unpack("head", 1, with_header('{"format": "handful.head/1", "settings": {"a": 1}}'))
+    assert (list(arrays), settings) == (["x"], {"a": 1})
+
+
 def test_another_kind_is_named():
     assert (
         error_of(pack("background", 1, {}, {}))
