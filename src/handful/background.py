@@ -132,6 +132,11 @@ class Background:
         return np.asarray((vectors * np.sqrt((1 + self.ridge) / (scaled + self.ridge))) @ vectors.T)
 
     @cached_property
+    def whitening_rows(self) -> NDArray[np.float32]:
+        """The same in single precision."""
+        return self.whitening.astype(np.float32)
+
+    @cached_property
     def whitened_spread(self) -> float:
         """tr(AΣA): mean squared distance from their mean, in the metric, of pictures of anything."""
         return float(np.trace(self.whitening @ self.covariance @ self.whitening))

@@ -40,8 +40,8 @@ def as_rows(X: ArrayLike, *, name: str = "X", dimension: int | None = None) -> R
             f"{name} has {rows.shape[1]} columns, not {dimension}; use embeddings of one encoder"
         )
     lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-    bad = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
-    if bad.size:
+    if not (lengths > 0).all() or not np.isfinite(lengths).all():
+        bad = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
         raise EmbeddingError(
             f"row {bad[0]} of {name} is {'zero' if lengths[bad[0], 0] == 0 else 'not finite'}; "
             "an embedding is a finite vector of non-zero length"

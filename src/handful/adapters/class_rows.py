@@ -75,7 +75,7 @@ class ClassRows:
         seen = self._seen(self._drawn(X[rows]))
         query = self._seen(self._drawn(q))[0]
         lengths = np.linalg.norm(seen, axis=1) * np.linalg.norm(query)
-        return np.asarray(np.maximum(seen @ query / np.maximum(lengths, 1e-9), 0))
+        return np.asarray(np.maximum(seen @ query / np.maximum(lengths, 1e-9), 0), np.float64)
 
     def _scores(self, drawn: Rows) -> FloatArray:
         return np.asarray((drawn @ self.rows.T).astype(np.float64) + self._shift)
@@ -84,9 +84,12 @@ class ClassRows:
         lengths = np.linalg.norm(self._seen(drawn), axis=1)
         return np.asarray((scores - self.offsets).max(axis=1) / np.maximum(lengths, 1e-9))
 
-    def _seen(self, drawn: Rows) -> FloatArray:
-        centred = drawn - self.centre
-        return centred if self.background is None else centred @ self.background.whitening
+    def _seen(self, drawn: Rows) -> NDArray[np.floating]:
+        """From the centre, in the metric; in single precision, since every answer waits for it."""
+        if self.background is None:
+            return np.asarray(drawn - self.centre)
+        centred = (drawn - self.centre).astype(np.float32)
+        return np.asarray(centred @ self.background.whitening_rows)
 
     def _drawn(self, X: Rows) -> Rows:
         return X if self.background is None else self.background.drawn(X, self.pull)

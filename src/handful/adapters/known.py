@@ -1,6 +1,7 @@
 """Does a picture belong to any of the classes? A p-value from the shots that were left out."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -49,12 +50,17 @@ class KnownTest:
         kept = kept.astype(np.float32).astype(np.float64)
         return type(self)(kept, self.count, self.prior_mean, self.prior_deviation)
 
+    @cached_property
+    def _ranks(self) -> FloatArray:
+        """p-values at each of the null."""
+        low = 1 / (self.count + 1)
+        return np.linspace(low, 1 - low, len(self.null))
+
     def _conformal(self, typicality: FloatArray) -> FloatArray:
         """(#{null < s} + u)/(N + 1), u in [0, 1] by where s lies between its two neighbours."""
         low = 1 / (self.count + 1)
-        ranks = np.linspace(low, 1 - low, len(self.null))
         # Clipped, since the slope between two shots that differ by next to nothing overflows.
-        inside = np.clip(np.interp(typicality, self.null, ranks), low, 1 - low)
+        inside = np.clip(np.interp(typicality, self.null, self._ranks), low, 1 - low)
         spread = max(float(self.null[-1] - self.null[0]) / 4, 1e-9)
         under = np.minimum(typicality - self.null[0], 0.0) / spread
         over = np.minimum(self.null[-1] - typicality, 0.0) / spread
