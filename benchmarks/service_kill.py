@@ -16,6 +16,7 @@ At the end all classifiers of all rounds are counted once more. Exits 1 for anyt
 """
 
 import argparse
+import contextlib
 import random
 import sys
 import tempfile
@@ -52,8 +53,9 @@ def main() -> int:
     wrong: list[str] = []
     expected: dict[str, int] = {}
     starts: list[float] = []
-    with tempfile.TemporaryDirectory(prefix="handful-kill-") as made:
+    with tempfile.TemporaryDirectory(prefix="handful-kill-") as made, contextlib.ExitStack() as stack:
         server = handful_server(Path(made) / "data", workers=args.workers, settings=SETTINGS)
+        stack.callback(server.kill)
         try:
             server.start()
             for at in range(args.rounds):
