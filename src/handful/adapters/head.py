@@ -138,11 +138,13 @@ class Head:
     ) -> list[Neighbour]:
         answer = int(self.scorer.scores(query).argmax())
         own = np.flatnonzero(y == answer)
+        if not len(own):
+            return []
         say = affinity(own)
         total = say.sum()
         shares: dict[str, float] = {}
         for row, part in zip(
-            own.tolist(), say / total if total > 0 else np.full(len(own), 1 / max(len(own), 1)), strict=True
+            own.tolist(), say / total if total > 0 else np.full(len(own), 1 / len(own)), strict=True
         ):
             shares[ids[row]] = shares.get(ids[row], 0.0) + float(part)
         best = sorted(shares.items(), key=lambda item: -item[1])[:k]

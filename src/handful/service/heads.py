@@ -237,6 +237,8 @@ def fit(
     rows: SupportRows, classes: tuple[ClassRecord, ...], text: Rows | None, method: str, encoder: Encoder
 ) -> Head:
     """Raises ConflictError where the method can make nothing of them."""
+    if method == "zero-shot":
+        _check_words(rows.classifier, classes, text)
     y = np.searchsorted(np.array([one.key for one in classes]), rows.keys)
     try:
         return fit_head(
@@ -251,6 +253,15 @@ def fit(
         )
     except SupportError as exc:
         raise ConflictError(f"classifier {rows.classifier.id} cannot answer by {method!r}: {exc}") from exc
+
+
+def _check_words(record: ClassifierRecord, classes: tuple[ClassRecord, ...], text: Rows | None) -> None:
+    spoken = np.zeros(len(classes), bool) if text is None else text.any(axis=1)
+    if not spoken.all():
+        raise ConflictError(
+            f"classifier {record.id} goes by words alone ('zero-shot'), and those of class "
+            f"{classes[int(spoken.argmin())].name!r} say nothing; describe it, or set the method to 'auto'"
+        )
 
 
 def support_rows(support: Support) -> SupportRows:
