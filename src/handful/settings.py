@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     job_lease_seconds: PositiveFloat = Field(
         default=30.0, description="silence after which a job is taken from its worker"
     )
+    job_days: PositiveFloat = Field(
+        default=30.0, le=36500, description="how long a job can be asked about once it is over"
+    )
     shutdown_seconds: PositiveFloat = Field(
         default=30.0, description="how long a stopping service finishes what it has accepted"
     )

@@ -361,6 +361,34 @@ async def test_cancelling_ends_a_queued_job_and_asks_a_running_one_to_stop(store
     assert await store.claim_job(token="x", now=late, lease_until=late) is None
 
 
+async def test_jobs_that_have_long_been_over_are_forgotten_the_oldest_first(store: Store) -> None:
+    def at(day: int) -> datetime:
+        return NOW + timedelta(days=day)
+
+    kept = [job(status="queued", updated=at(0)), job(status="running", updated=at(0), token="w")]
+    kept.append(job(status="succeeded", updated=at(10)))
+    over = [job(status=status, updated=at(day)) for day, status in enumerate(("failed", "cancelled"), 1)]
+    for one in (*kept, *over):
+        await store.put_job(one)
+    assert await store.forget_jobs(at(10), 1) == 1
+    assert [await store.job("shop", one.id) for one in over] == [None, over[1]]
+    assert await store.forget_jobs(at(10), 9) == 1
+    assert await store.forget_jobs(at(10), 9) == 0
+    assert await store.job("shop", over[1].id) is None
+    assert [await store.job("shop", one.id) for one in kept] == kept
+
+
+async def test_a_job_counts_as_over_from_its_last_write_on(store: Store) -> None:
+    await store.put_job(job())
+    mine = await store.claim_job(token="w", now=NOW, lease_until=NOW + timedelta(seconds=9))
+    assert mine is not None
+    later = NOW + timedelta(days=1)
+    assert await store.forget_jobs(later, 9) == 0
+    assert await store.update_job(replace(mine, status="succeeded", updated=later))
+    assert await store.forget_jobs(later, 9) == 0
+    assert await store.forget_jobs(later + timedelta(seconds=1), 9) == 1
+
+
 # ---- keys
 
 

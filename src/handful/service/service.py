@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from handful.encoders import Encoder
 from handful.service.answers import Answers
@@ -70,7 +71,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
         shots = Shots(store, blobs, changes, encoding, heads)
         classifiers = Classifiers(store, changes, encoding)
         transfer = Transfer(store, blobs, changes, classifiers, heads, jobs, settings)
-        upkeep = Upkeep(store, blobs, transfer.uploads)
+        upkeep = Upkeep(store, blobs, transfer.uploads, timedelta(days=settings.job_days))
         stack.push_async_callback(upkeep.close)
         warming = asyncio.create_task(encoding.start(), name="handful-warm-up")
         stack.push_async_callback(_done, warming)

@@ -213,3 +213,7 @@ class Store(Protocol):
     async def forget_expired(self, now: datetime) -> None:
         """Drop replies that have expired."""
         ...
+
+    async def forget_jobs(self, before: datetime, limit: int) -> int:
+        """Drop jobs that were over before then, the longest over first; how many."""
+        ...

@@ -115,3 +115,41 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
     assert disk.execute("PRAGMA user_version").fetchone() == (found,)
     assert disk.execute("SELECT count(*) FROM sqlite_master WHERE name = 'later'").fetchone() == (0,)
     disk.close()
+
+
+def test_jobs_of_the_first_schema_are_over_since_their_last_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "store.sqlite"
+    with monkeypatch.context() as older:
+        older.setattr(schema, "_MIGRATIONS", schema._MIGRATIONS[:1])
+        older.setattr(schema, "VERSION", 1)
+        schema.migrate(file)
+    disk = sqlite3.connect(file)
+    for id, waiting in (("done", 0), ("queued", 1)):
+        disk.execute(
+            "INSERT INTO jobs (tenant, id, waiting, lease_until, record) VALUES ('shop', ?, ?, '', ?)",
+            (id, waiting, b'{"updated":"2026-01-02T03:04:05Z"}'),
+        )
+    disk.commit()
+    schema.migrate(file)
+    assert disk.execute("SELECT id, over_since FROM jobs ORDER BY id").fetchall() == [
+        ("done", "2026-01-02T03:04:05Z"),
+        ("queued", None),
+    ]
+    disk.close()
+
+
+def test_what_is_asked_again_and_again_is_found_by_an_index(tmp_path: Path) -> None:
+    file = tmp_path / "store.sqlite"
+    schema.migrate(file)
+    disk = sqlite3.connect(file)
+    for asked in (
+        "SELECT tenant, id FROM jobs WHERE over_since < ? ORDER BY over_since LIMIT 1",
+        "SELECT 1 FROM jobs WHERE waiting AND lease_until <= ? ORDER BY lease_until, id LIMIT 1",
+        "DELETE FROM replies WHERE expires <= ?",
+    ):
+        plan = [row[3] for row in disk.execute(f"EXPLAIN QUERY PLAN {asked}", ("x",))]
+        assert len(plan) == 1, plan
+        assert plan[0].startswith("SEARCH"), plan
+    disk.close()

@@ -69,10 +69,11 @@ def stamp(moment: datetime) -> str:
 def write_job(disk: sqlite3.Connection, job: JobRecord) -> None:
     """New, or in place of what is there."""
     lease = "" if job.lease_until is None else stamp(job.lease_until)
+    over_since = stamp(job.updated) if job.over else None
     disk.execute(
-        "INSERT OR REPLACE INTO jobs (tenant, id, waiting, lease_until, token, record)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (job.tenant, job.id, not job.over, lease, job.token, codec.JOB.write(job)),
+        "INSERT OR REPLACE INTO jobs (tenant, id, waiting, lease_until, token, over_since, record)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (job.tenant, job.id, not job.over, lease, job.token, over_since, codec.JOB.write(job)),
     )
 
 

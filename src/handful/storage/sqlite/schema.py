@@ -44,6 +44,11 @@ _MIGRATIONS = (
     CREATE TABLE trash (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL);
     CREATE TABLE trash_hold (id INTEGER PRIMARY KEY CHECK (id = 1), until TEXT NOT NULL);
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN over_since TEXT;
+    UPDATE jobs SET over_since = json_extract(CAST(record AS TEXT), '$.updated') WHERE NOT waiting;
+    CREATE INDEX jobs_by_end ON jobs (over_since) WHERE over_since IS NOT NULL;
+    """,
 )
 
 VERSION = len(_MIGRATIONS)

@@ -309,6 +309,17 @@ class SqliteStore:
     async def forget_expired(self, now: datetime) -> None:
         await self._write(lambda disk: disk.execute("DELETE FROM replies WHERE expires <= ?", (stamp(now),)))
 
+    async def forget_jobs(self, before: datetime, limit: int) -> int:
+        oldest = "SELECT tenant, id FROM jobs WHERE over_since < ? ORDER BY over_since LIMIT ?"
+        if self._one(oldest, stamp(before), 1) is None:  # mostly; and then nothing is written
+            return 0
+
+        def write(disk: sqlite3.Connection) -> int:
+            gone = disk.execute(f"DELETE FROM jobs WHERE (tenant, id) IN ({oldest})", (stamp(before), limit))
+            return gone.rowcount
+
+        return await self._write(write)
+
     # ---- reading
 
     def _one(self, sql: str, *given: object) -> Row | None:

@@ -1,0 +1,54 @@
+"""What upkeep forgets while the service runs."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from handful.encoders import Encoder
+from handful.service.service import open_service, store_of
+from handful.settings import Settings
+from handful.storage.ids import new_id
+from handful.storage.records import JobRecord
+
+_PATIENCE = 30.0  # seconds
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.mark.anyio
+async def test_jobs_that_have_long_been_over_are_forgotten_with_their_uploads(
+    tmp_path: Path, tiny_encoder_class: Callable[[], Encoder]
+) -> None:
+    settings = Settings(data_dir=tmp_path, job_days=2)
+    now = datetime.now(UTC)
+    over = JobRecord(
+        tenant="default",
+        id=new_id(),
+        kind="evaluate",
+        classifier=None,
+        status="succeeded",
+        request={},
+        created=now - timedelta(days=9),
+        updated=now - timedelta(days=3),
+    )
+    old = [replace(over, id=new_id()) for _ in range(450)]  # several writes of upkeep
+    recent = replace(over, id=new_id(), updated=now - timedelta(days=1))
+    store = store_of(settings)
+    await asyncio.gather(*(store.put_job(job) for job in (*old, recent)))
+    await store.close()
+    upload = tmp_path / "uploads" / "default" / old[0].id
+    upload.parent.mkdir(parents=True)
+    upload.write_bytes(b"an archive")
+
+    async with open_service(settings, tiny_encoder_class()) as service, asyncio.timeout(_PATIENCE):
+        while any([await service.store.job("default", job.id) for job in old]):
+            await asyncio.sleep(0.01)
+        assert await service.jobs.get("default", recent.id) == recent
+    assert not upload.exists()
