@@ -8,7 +8,7 @@ from typing import Any
 from handful.adapters.methods import METHODS
 from handful.augment import POLICIES
 from handful.errors import RequestError, StaleError, SupportError
-from handful.prompts import class_prompts
+from handful.prompts import TEMPLATES, class_prompts
 from handful.service.changes import Changes, next_revision, not_found
 from handful.service.classes import NewClass, merged_classes
 from handful.service.encoding import Encoding
@@ -222,6 +222,8 @@ def _check_domain(domain: str | None) -> str | None:
 
 
 def _check_templates(templates: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    if isinstance(templates, str) and templates in TEMPLATES:
+        return templates
     given = (templates,) if isinstance(templates, str) else templates
     if len(given) > _MOST_TEMPLATES or any(len(template) > _LONGEST_TEXT for template in given):
         raise RequestError(

@@ -1,6 +1,7 @@
 """Use cases about shots: labelled pictures in, and what they have taught out again."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -9,8 +10,9 @@ from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import orjson
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from handful.errors import EmbeddingError, NotFoundError, RequestError, ServiceError
@@ -57,7 +59,6 @@ class ShotView:
 class SeenShot:
     """A new shot, encoded."""
 
-    shot: NewShot
     label: str
     record: ShotRecord
     kept: bytes | None
@@ -248,6 +249,11 @@ class Shots:
         encoder = self._heads.encoder_of(record)
         for shot in new:
             check_shot(shot)
+        labels: dict[str, str] = {}
+        for shot in new:
+            if shot.label not in labels:
+                labels[shot.label] = checked_name(shot.label, what="class", pointer=shot.pointer or None)
+        rows = iter(_rows([shot for shot in new if shot.image is None], encoder.dimension))
         pictured = [shot for shot in new if shot.image is not None]
         pictures = iter(
             await self._encoding.pictures(
@@ -263,36 +269,37 @@ class Shots:
         now = datetime.now(UTC)
         seen = []
         for shot, shot_id in zip(new, ids, strict=True):
-            label = checked_name(shot.label, what="class", pointer=shot.pointer or None)
-            blank = ShotRecord(
+            kept, told = None, dict[str, Any]()  # Any: each has its own type
+            if shot.image is None:
+                X = next(rows)
+                told = {
+                    "sha256": sha256(X).hexdigest(),
+                    "width": 0,
+                    "height": 0,
+                    "rows": packed_rows(X[None]),
+                }
+            else:
+                picture = next(pictures)
+                kept = picture.kept
+                told = {
+                    "sha256": picture.sha256,
+                    "width": picture.width,
+                    "height": picture.height,
+                    "rows": packed_rows(picture.X),
+                }
+            if kept is not None:
+                prefix = f"{record.tenant}/{record.id}/{shot_id}"
+                told |= {"blob": digest_name(prefix, kept, "jpg"), "blob_bytes": len(kept)}
+            filled = ShotRecord(
                 id=shot_id,
                 class_key=-1,
                 group=shot.group,
                 source_id=shot.source_id,
                 metadata=shot.metadata,
-                sha256="",
-                width=0,
-                height=0,
                 created=now,
+                **told,
             )
-            if shot.image is None:
-                X = _row(shot, encoder.dimension)
-                filled = replace(blank, sha256=sha256(X.tobytes()).hexdigest(), rows=packed_rows(X))
-                seen.append(SeenShot(shot, label, filled, None))
-                continue
-            picture = next(pictures)
-            kept = picture.kept
-            prefix = f"{record.tenant}/{record.id}/{shot_id}"
-            filled = replace(
-                blank,
-                sha256=picture.sha256,
-                width=picture.width,
-                height=picture.height,
-                blob=None if kept is None else digest_name(prefix, kept, "jpg"),
-                blob_bytes=0 if kept is None else len(kept),
-                rows=packed_rows(picture.X),
-            )
-            seen.append(SeenShot(shot, label, filled, kept))
+            seen.append(SeenShot(labels[shot.label], filled, kept))
         return tuple(seen)
 
     async def _of_id(self, tenant: str, id: str, shot: str) -> ShotRecord:
@@ -327,14 +334,13 @@ def _addition(
 ) -> tuple[Change, tuple[ShotView, ...]]:
     """What adding shots changes.    there : those that were added before.    known : classes by name."""
     fresh = [one for one in seen if one.record.id not in there]
-    labels = list(dict.fromkeys(one.label for one in seen))
+    counts = Counter(one.label for one in fresh)
     made = merged_classes(
-        [NewClass(name=label) for label in labels if label not in known], {}, record.next_class
+        [NewClass(name=label) for label in counts if label not in known], {}, record.next_class
     )
     classes = {**known, **{one.name: one for one in made}}
-    for one in fresh:
-        before = classes[one.label]
-        classes[one.label] = replace(before, shots=before.shots + 1)
+    for label, count in counts.items():
+        classes[label] = replace(classes[label], shots=classes[label].shots + count)
     views = tuple(
         ShotView(
             record=there.get(one.record.id) or replace(one.record, class_key=classes[one.label].key),
@@ -380,13 +386,37 @@ def _size_of(shot: NewShot) -> int:
         raise RequestError(f"metadata is no JSON: {exc}", pointer=f"{shot.pointer}/metadata") from exc
 
 
-def _row(shot: NewShot, dimension: int) -> Rows:
+def _rows(shots: Sequence[NewShot], dimension: int) -> Rows:
+    """(N, D) of shots that are rows. Raises RequestError that points to one that is none."""
+    given = [_row(shot) for shot in shots]
+    if not given:
+        return np.zeros((0, dimension), np.float32)
+    try:
+        return as_rows(np.stack(given), name="embeddings", dimension=dimension)
+    except (EmbeddingError, ValueError):  # which of them, in words of its own
+        for shot, row in zip(shots, given, strict=True):
+            try:
+                as_rows(row, name="embedding", dimension=dimension)
+            except EmbeddingError as exc:
+                raise RequestError(str(exc), pointer=f"{shot.pointer}/embedding") from exc
+        raise
+
+
+def _row(shot: NewShot) -> NDArray[Any]:
     if shot.row is None:
         raise RequestError("a shot is an image or an embedding; give one of them", pointer=shot.pointer)
     try:
-        return as_rows(shot.row, name="embedding", dimension=dimension)
-    except EmbeddingError as exc:
-        raise RequestError(str(exc), pointer=f"{shot.pointer}/embedding") from exc
+        row = np.asarray(shot.row)
+    except ValueError as exc:  # lists of different lengths in one
+        raise RequestError(
+            f"an embedding is a list of numbers: {exc}", pointer=f"{shot.pointer}/embedding"
+        ) from exc
+    if row.ndim != 1:
+        raise RequestError(
+            f"an embedding is a list of numbers, and this has shape {row.shape}",
+            pointer=f"{shot.pointer}/embedding",
+        )
+    return row
 
 
 def _shrunk(data: bytes, size: int) -> bytes:

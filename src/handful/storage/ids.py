@@ -9,7 +9,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, 
 _LENGTH = 26  # of 130 bits, of which two are always zero
 _TIME, _NUMBER = 10, 7  # characters: of the time, and of a number up to 34 billion
 _RANDOM_BITS = 80
-_STEP_BITS = 40  # how far neighbours of one millisecond lie apart, at random, so that none can be guessed
+_STEP_BYTES = 5  # of how far neighbours lie apart, at random, so that none can be guessed
 
 _lock = Lock()
 _last = 0
@@ -27,14 +27,16 @@ def new_id() -> str:
 def new_ids(count: int) -> list[str]:
     """Names in increasing order, all behind those that this process gave before."""
     global _last
+    steps = secrets.token_bytes(_STEP_BYTES * count)
     with _lock:
-        given = []
-        for _ in range(count):
-            now = (time.time_ns() // 1_000_000) << _RANDOM_BITS
-            fresh = now | secrets.randbits(_RANDOM_BITS)
-            _last = fresh if now > _last else _last + 1 + secrets.randbits(_STEP_BITS)
-            given.append(_text(_last))
-        return given
+        now = (time.time_ns() // 1_000_000) << _RANDOM_BITS
+        if now > _last:
+            _last = now | secrets.randbits(_RANDOM_BITS)
+        numbers = []
+        for start in range(0, len(steps), _STEP_BYTES):
+            _last += 1 + int.from_bytes(steps[start : start + _STEP_BYTES])
+            numbers.append(_last)
+    return [_text(number) for number in numbers]
 
 
 def derived_id(of: str, number: int) -> str:
@@ -48,4 +50,4 @@ def derived_id(of: str, number: int) -> str:
 
 
 def _text(number: int, length: int = _LENGTH) -> str:
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(5 * (length - 1), -1, -5))
+    return "".join([_ALPHABET[(number >> shift) & 31] for shift in range(5 * (length - 1), -1, -5)])
