@@ -1,8 +1,6 @@
 """Bodies: every way to send pictures, embeddings and labels becomes one."""
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -20,6 +18,7 @@ from handful.api.fetching import fetch
 from handful.api.problems import BadJsonError, pointer
 from handful.errors import ImageError, RequestError, TooLargeError, UnsupportedTypeError
 from handful.images import Limits, from_text
+from handful.service.transfer.base64_rows import numbers_of
 from handful.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
@@ -199,9 +198,9 @@ def rows_of(
 ) -> NDArray[np.float32]:
     """(N, D) of lists of numbers, of one base64 text of all rows, or of one for each. Raises RequestError."""
     if isinstance(given, str):
-        return rows_of_flat(_of_base64(given, at), dimension, settings, at)
+        return rows_of_flat(numbers_of(given, pointer=at), dimension, settings, at)
     if isinstance(given, list) and given and all(isinstance(row, str) for row in given):
-        parts = [_of_base64(row, f"{at}/{number}") for number, row in enumerate(given)]
+        parts = [numbers_of(row, pointer=f"{at}/{number}") for number, row in enumerate(given)]
         for number, part in enumerate(parts):
             _check_width(part.size, dimension, f"{at}/{number}")
         rows = np.stack(parts)
@@ -237,15 +236,6 @@ def check_rows(count: int, settings: Settings, at: str) -> None:
             f"there are {count:,} embeddings in this request; send at most {settings.request_max_rows:,}",
             pointer=at,
         )
-
-
-def _of_base64(text: str, at: str) -> NDArray[np.float32]:
-    try:
-        return np.frombuffer(base64.b64decode(text, validate=True), "<f4")
-    except (binascii.Error, ValueError) as exc:
-        raise RequestError(
-            f"this is no base64 of little-endian float32 ({exc}); encode the bytes of the numbers", pointer=at
-        ) from None
 
 
 def _check_width(found: int, dimension: int, at: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from handful.cli import options
+from handful.cli.measures import SAID
 from handful.cli.terminal import answer_json, answer_table, progress, say
 
 if TYPE_CHECKING:
@@ -17,16 +18,6 @@ if TYPE_CHECKING:
     Pictures = list[ImageSource | None]
 
 _MISTAKES = 8  # listed in a terminal; the report shows them
-SAID = {  # measures, in words
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "ece": "calibration error",
-    "nll": "log loss (nats)",
-    "known_rejected": "rejected by mistake",
-    "auroc": "unknown: AUROC",
-    "fpr95": "unknown: FPR95",
-    "foreign_rejected": "unknown: rejected",
-}
 
 
 def evaluate(

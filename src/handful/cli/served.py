@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from handful.cli.evaluation import SAID
+from handful.cli.measures import SAID
 from handful.cli.predictions import answer_predictions
 from handful.cli.terminal import answer_json, answer_table, confirm, progress, say
 from handful.client import Client, Job

@@ -1,13 +1,10 @@
 """Many classifiers as lines of JSON."""
 
-import base64
-import binascii
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from handful.errors import ImageError, RequestError
@@ -15,6 +12,7 @@ from handful.images import Limits, from_text
 from handful.service.classes import NewClass
 from handful.service.classifiers import NewClassifier
 from handful.service.shots import NewShot
+from handful.service.transfer.base64_rows import numbers_of
 
 LONGEST_LINE = 32 * 2**20  # bytes
 
@@ -96,16 +94,6 @@ def parsed_line(line: bytes) -> ClassifierLine:
         raise RequestError(f"{pointer}: {first['msg']}", pointer=pointer) from None
 
 
-def base64_rows(text: str, *, pointer: str) -> NDArray[np.float32]:
-    """(N,) little-endian float32. Raises RequestError."""
-    try:
-        return np.frombuffer(base64.b64decode(text, validate=True), "<f4")
-    except (binascii.Error, ValueError) as exc:
-        raise RequestError(
-            f"this is no base64 of little-endian float32 ({exc}); encode the numbers' bytes", pointer=pointer
-        ) from None
-
-
 def _shot(one: _LineShot, pointer: str, limits: Limits) -> NewShot:
     image, row = None, None
     if (one.image is None) == (one.embedding is None):
@@ -116,7 +104,7 @@ def _shot(one: _LineShot, pointer: str, limits: Limits) -> NewShot:
         except ImageError as exc:
             raise RequestError(str(exc), pointer=f"{pointer}/image") from exc
     elif isinstance(one.embedding, str):
-        row = base64_rows(one.embedding, pointer=f"{pointer}/embedding")
+        row = numbers_of(one.embedding, pointer=f"{pointer}/embedding")
     else:
         with np.errstate(over="ignore"):  # what is no float32 is infinite, and refused as that
             row = np.asarray(one.embedding, np.float32)

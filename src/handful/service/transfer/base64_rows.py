@@ -1,0 +1,20 @@
+"""Embeddings as text."""
+
+import base64
+import binascii
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handful.errors import RequestError
+
+
+def numbers_of(text: str, *, pointer: str) -> NDArray[np.float32]:
+    """(N,) numbers of the base64 of little-endian float32. Raises RequestError."""
+    try:
+        return np.frombuffer(base64.b64decode(text, validate=True), "<f4")
+    except (binascii.Error, ValueError) as exc:
+        raise RequestError(
+            f"this is no base64 of little-endian float32 ({exc}); encode the bytes of the numbers",
+            pointer=pointer,
+        ) from None
