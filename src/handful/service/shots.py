@@ -1,6 +1,7 @@
 """Use cases about shots: labelled pictures in, and what they have taught out again."""
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -100,14 +101,14 @@ class Shots:
         names = list(ids) if ids is not None else new_ids(len(new))
         seen = await self.encoded(record, new, names, timings)
         there = {} if ids is None else await self._store.shots_named(tenant, id, names)
-        async with self._written([one for one in seen if one.record.id not in there], own=ids is None):
+        async with self._written([one for one in seen if one.record.id not in there]):
             return await self._changes.to(tenant, id, lambda now: self._added(now, seen), once)
 
     async def create_with(self, view: ClassifierView, new: Sequence[NewShot]) -> ClassifierRecord:
         """A new classifier with its shots. Raises as `add`, and ChangedMeanwhileError where it exists."""
         seen = await self.encoded(view.record, new, new_ids(len(new)))
         there = {one.name: one for one in view.classes}
-        async with self._written(seen, own=True):
+        async with self._written(seen):
             change, _ = _addition(view.record, seen, {}, there)
             after = replace(change.after or view.record, revision=1, support_version=1)
             classes = {one.key: one for one in (*view.classes, *change.put_classes)}
@@ -117,11 +118,10 @@ class Shots:
         return after
 
     @asynccontextmanager
-    async def _written(self, seen: Sequence[SeenShot], *, own: bool) -> AsyncIterator[None]:
+    async def _written(self, seen: Sequence[SeenShot]) -> AsyncIterator[None]:
         """With the kept pictures among the blobs; they go again where the block says that it wrote nothing.
 
-        own : whether nobody else may name them by now, as another worker of an import may. Then, and where
-        it is not known whether the change was written, they stay.
+        Where it is not known whether the change was written, as when the request is cancelled, they stay.
         """
         kept = [(one.record.blob, one.kept) for one in seen if one.record.blob and one.kept]
         puts = [asyncio.create_task(self._blobs.put(name, data)) for name, data in kept]
@@ -129,14 +129,12 @@ class Shots:
             await asyncio.gather(*puts)
         except Exception:
             await asyncio.gather(*puts, return_exceptions=True)
-            if own:
-                await asyncio.shield(self._removed([name for name, _ in kept]))
+            await asyncio.shield(self._removed([name for name, _ in kept]))
             raise
         try:
             yield
         except ServiceError:
-            if own:
-                await asyncio.shield(self._removed([name for name, _ in kept]))
+            await asyncio.shield(self._removed([name for name, _ in kept]))
             raise
 
     async def _removed(self, blobs: Sequence[str]) -> None:
@@ -288,8 +286,7 @@ class Shots:
                     "rows": packed_rows(picture.X),
                 }
             if kept is not None:
-                prefix = f"{record.tenant}/{record.id}/{shot_id}"
-                told |= {"blob": digest_name(prefix, kept, "jpg"), "blob_bytes": len(kept)}
+                told |= {"blob": _blob_name(record, shot_id, kept), "blob_bytes": len(kept)}
             filled = ShotRecord(
                 id=shot_id,
                 class_key=-1,
@@ -324,6 +321,11 @@ class Shots:
             for shot in shots
             if shot.class_key in classes  # deleted between the two reads otherwise
         )
+
+
+def _blob_name(record: ClassifierRecord, shot_id: str, kept: bytes) -> str:
+    """A name that nobody else gives, not even the same import tried again: removing it harms no other."""
+    return digest_name(f"{record.tenant}/{record.id}/{shot_id}-{secrets.token_hex(4)}", kept, "jpg")
 
 
 def _addition(
