@@ -1,0 +1,84 @@
+"""Services over an encoder of colours, in a folder that can be opened again; their calls are counted."""
+
+import io
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from handful.service.classifiers import NewClassifier
+from handful.service.service import open_service
+from handful.service.shots import NewShot
+from handful.settings import Settings
+from handful.storage.sqlite.store import SqliteStore
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture
+def opened(tmp_path, tiny_encoder):
+    """`async with opened() as service`: on the test's folder, with settings by name."""
+
+    def open_it(encoder=None, **settings):
+        return open_service(Settings(data_dir=tmp_path, **settings), encoder or tiny_encoder)
+
+    return open_it
+
+
+@pytest.fixture(scope="session")
+def png(coloured):
+    """Bytes of a picture of a colour."""
+
+    def make(colour, seed=0):
+        buffer = io.BytesIO()
+        Image.fromarray(coloured(colour, 1, seed=seed)[0]).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """(count, 28) rows around an axis."""
+
+    def make(axis, count=1, *, seed=0, blur=0.3):
+        rng = np.random.default_rng([seed, axis])
+        return np.eye(28)[axis] + blur * rng.standard_normal((count, 28))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def taught(rows):
+    """The id of a classifier of rows: each class around an axis of its own."""
+
+    async def make(service, *, classes=("red", "green"), shots=4, tenant="default", **settings):
+        view = await service.classifiers.create(tenant, NewClassifier(name="taught", **settings))
+        new = [NewShot(label=name, row=row) for at, name in enumerate(classes) for row in rows(at, shots)]
+        await service.shots.add(tenant, view.record.id, new)
+        return view.record.id
+
+    return make
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Calls of the store by name, apart from those that are made all the time for nobody."""
+    counted = Counter()
+    idle = {"claim_job", "trash", "forget_trash", "forget_expired"}
+
+    def counting(name, method):
+        def call(self, *given, **named):
+            counted[name] += 1
+            return method(self, *given, **named)
+
+        return call
+
+    for name, method in vars(SqliteStore).items():
+        if callable(method) and not name.startswith("_") and name not in idle:
+            monkeypatch.setattr(SqliteStore, name, counting(name, method))
+    return counted
