@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from handful.errors import StorageError
 from handful.storage.records import (
     ClassifierRecord,
     ClassRecord,
@@ -22,6 +23,7 @@ class Codec(Generic[R]):
     """Of one kind of record.    apart : bytes that have a column of their own."""
 
     def __init__(self, kind: type[R], apart: str | None = None) -> None:
+        self._name = kind.__name__
         self._adapter: TypeAdapter[R] = TypeAdapter(kind)
         self._apart = apart
 
@@ -30,8 +32,14 @@ class Codec(Generic[R]):
         return self._adapter.dump_json(record, exclude={self._apart} if self._apart else None)
 
     def read(self, data: bytes, apart: bytes | None = None) -> R:
-        """The record again."""
-        record = self._adapter.validate_json(data)
+        """The record again. Raises StorageError where the disk gave other bytes than it was given."""
+        try:
+            record = self._adapter.validate_json(data)
+        except ValidationError as exc:
+            raise StorageError(
+                f"a {self._name} in the store is damaged ({exc.errors()[0]['msg']}); restore a backup with "
+                "`handful restore`"
+            ) from exc
         return record if apart is None else _with(record, {str(self._apart): apart})
 
 
