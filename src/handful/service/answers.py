@@ -34,7 +34,7 @@ _SMALL = 10_000_000  # rows times bytes of the head; less takes less time than h
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Pictures, or rows (B, D).    pointers : to each picture in the request, for errors.
+    """Pictures, or rows (B, D).    pointers : to each picture in the request, for errors; () for /images/0…
 
     rows : may also be what makes them, told D, which stands with the classifier.
     """
@@ -182,8 +182,9 @@ class Answers:
         if asked.rows is None:
             if not asked.images:
                 raise RequestError("there is nothing to look at; give at least one picture or embedding")
+            pointers = asked.pointers or [f"/images/{at}" for at in range(len(asked.images))]
             return await self._encoding.rows(
-                tenant, encoder, asked.images, pointers=asked.pointers, timings=timings
+                tenant, encoder, asked.images, pointers=pointers, timings=timings
             )
         try:
             given = asked.rows(encoder.dimension) if callable(asked.rows) else asked.rows

@@ -9,7 +9,7 @@ from handful.rows import FloatArray, Rows
 _NEAREST = 20  # pictures by which typicality is told
 _FEW_SHOTS = 4.0  # per class, at which doubt begins to weigh as much as typicality
 _ALIKE = 0.5  # weight of likeness to what is labelled or picked already
-_CROWD = 0.25  # weight of what was picked of the same class already
+_CROWD = 1.0  # weight of what was picked of the same class already
 _MOST_PAIRS = 1000  # pictures compared with all others; of more, a part stands for all
 _MOST_PICKED = 300  # pictures picked one after another; what is left of more comes in the order of then
 _TOGETHER = 1000  # shots that pictures are compared with at once
