@@ -120,6 +120,14 @@ def test_shots_are_added_listed_and_removed(handful_at, client, parts, trashnet)
     ]
     asked = handful_at("remove", parts, shot)
     assert (asked.returncode, "--yes" in asked.stderr) == (2, True)
+    looked = handful_at("remove", parts, shot, "--dry-run", "--json")
+    assert json.loads(looked.stdout) == {"removed": [shot], "shots": 6, "dry_run": True}
+    assert (
+        handful_at("remove", parts, shot, "--dry-run").stdout == f"{parts}: would hold 3 classes, 6 shots\n"
+    )
+    wrong = handful_at("remove", parts, shot, "nothing", "--dry-run")
+    assert (wrong.returncode, "has no shot 'nothing'" in wrong.stderr) == (1, True)
+    assert client.classifier(parts).shots == 7
     removed = handful_at("remove", parts, shot, "--yes", "--json")
     assert json.loads(removed.stdout) == {"removed": [shot], "shots": 6}
 

@@ -108,8 +108,13 @@ def test_added_shots_are_told_by_id_and_removed_by_it(run, model, trashnet):
     assert len(handful.load(model).shots_) == 17
     listed = run("info", model, "--shots").stdout
     assert all(shot in listed for shot in ids)
+    looked = run("remove", model, *ids, "--dry-run")
+    assert looked.stdout == f"{model}: would hold 3 classes, 15 shots\n"
+    said = {"removed": ids, "shots": 15}
+    assert json.loads(run("remove", model, *ids, "--dry-run", "--json").stdout) == {**said, "dry_run": True}
+    assert len(handful.load(model).shots_) == 17
     removed = run("remove", model, *ids, "--yes", "--json")
-    assert json.loads(removed.stdout) == {"removed": ids, "shots": 15}
+    assert json.loads(removed.stdout) == said
     assert len(handful.load(model).shots_) == 15
 
 

@@ -8,15 +8,13 @@ from urllib.parse import unquote
 
 import typer
 
-from handful.cli.options import Data, Json, Store
+from handful.cli.options import Data, DryRun, Json, Store
 from handful.cli.terminal import answer_json, progress, say
 from handful.errors import StorageError
 from handful.settings import Settings
 
 if TYPE_CHECKING:
     from handful.storage.backup import BackupReport
-
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, and write nothing.")]
 
 
 def backup(

@@ -32,6 +32,7 @@ Store = Annotated[
     str | None, typer.Option(help="Store, as sqlite:///FILE.", show_default="a file in the data folder")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, as the HTTP service answers.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, and write nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree to whatever would be asked.")]
 EncoderName = Annotated[str, typer.Option("--encoder", help="What sees; see `handful encoders list`.")]
 Method = Annotated[

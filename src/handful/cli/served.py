@@ -12,7 +12,7 @@ import typer
 from handful.cli.measures import SAID
 from handful.cli.predictions import answer_predictions
 from handful.cli.terminal import answer_json, answer_table, confirm, progress, say
-from handful.client import Client, Job
+from handful.client import Classifier, Client, Job
 from handful.client.answers import as_json
 from handful.errors import ClientError, HandfulError
 
@@ -133,9 +133,12 @@ def add(
         say("The head that answers was trained before them, and counts them when it is trained again")
 
 
-def remove(url: str, model: str, shots: Sequence[str], json: bool, yes: bool) -> None:
+def remove(url: str, model: str, shots: Sequence[str], json: bool, yes: bool, dry_run: bool) -> None:
     with Client(url) as client:
         found = client.find_classifier(model)
+        if dry_run:
+            _would_remove(client, found, model, shots, json)
+            return
         question = f"Forget {len(shots)} of {found.shots} shots of {model}?"
         confirm(question, yes=yes, otherwise="leave it as it is")
         for shot in shots:
@@ -145,6 +148,23 @@ def remove(url: str, model: str, shots: Sequence[str], json: bool, yes: bool) ->
         answer_json({"removed": list(shots), "shots": now.shots})
         return
     typer.echo(f"{model}: {now.class_count} classes, {now.shots} shots")
+
+
+def _would_remove(
+    client: Client, classifier: Classifier, model: str, shots: Sequence[str], json: bool
+) -> None:
+    missing = set(shots)
+    for shot in client.shots(classifier.id):
+        missing.discard(shot.id)
+        if not missing:
+            break
+    if missing:
+        raise ClientError(f"{model} has no shot {min(missing)!r}; list them with --shots", status=404)
+    left = classifier.shots - len(set(shots))
+    if json:
+        answer_json({"removed": list(shots), "shots": left, "dry_run": True})
+        return
+    typer.echo(f"{model}: would hold {classifier.class_count} classes, {left} shots")
 
 
 def info(url: str, model: str, shots: bool, json: bool) -> None:

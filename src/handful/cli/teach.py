@@ -143,6 +143,7 @@ def remove(
         typer.Argument(help="Ids of shots, as `handful info MODEL --shots` lists them.", show_default=False),
     ],
     url: options.Url = None,
+    dry_run: options.DryRun = False,
     json: options.Json = False,
     yes: options.Yes = False,
 ) -> None:
@@ -150,22 +151,25 @@ def remove(
     if (address := options.address(url)) is not None:
         from handful.cli import served
 
-        served.remove(address, str(model), shots, json, yes)
+        served.remove(address, str(model), shots, json, yes, dry_run)
         return
     from handful.classifier import load
 
     classifier = load(model)
     confirm(
         f"Forget {len(shots)} of {len(classifier.shots_)} shots of {model}?",
-        yes=yes,
+        yes=yes or dry_run,
         otherwise="leave it as it is",
     )
     classifier.forget(shots)
-    classifier.save(model)
+    if not dry_run:
+        classifier.save(model)
     if json:
-        answer_json({"removed": shots, "shots": len(classifier.shots_)})
+        said = {"removed": shots, "shots": len(classifier.shots_)}
+        answer_json({**said, "dry_run": True} if dry_run else said)
         return
-    typer.echo(f"{model}: {len(classifier.classes_)} classes, {len(classifier.shots_)} shots")
+    would = "would hold " if dry_run else ""
+    typer.echo(f"{model}: {would}{len(classifier.classes_)} classes, {len(classifier.shots_)} shots")
 
 
 def _own_kind(label: str, kind: str) -> str | int:
