@@ -45,7 +45,7 @@ def png(coloured):
 def rows():
     """(count, 28) rows around an axis."""
 
-    def make(axis, count=1, *, seed=0, blur=0.3):
+    def make(axis, count=1, *, seed=0, blur=0.1):
         rng = np.random.default_rng([seed, axis])
         return np.eye(28)[axis] + blur * rng.standard_normal((count, 28))
 

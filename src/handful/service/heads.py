@@ -79,6 +79,11 @@ class Heads:
         self._making: dict[Hashable, asyncio.Task[ReadyHead]] = {}
         self._keeping: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
 
+    @property
+    def nbytes(self) -> int:
+        """About what is in memory."""
+        return int(self._memory.currsize)
+
     async def ready(self, record: ClassifierRecord) -> ReadyHead:
         """The head that answers for a classifier as it was just read.
 
@@ -203,7 +208,7 @@ class Heads:
         """In the place of what an earlier version left there: nobody asks that any more."""
         if entry.nbytes <= self._memory.maxsize:
             self._memory[key] = entry
-        metrics.HEADS_CACHED_BYTES.set(self._memory.currsize)
+        metrics.HEADS_CACHED_BYTES.set(self.nbytes)
 
 
 async def fitted(
