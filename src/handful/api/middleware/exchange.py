@@ -3,6 +3,7 @@
 import re
 import secrets
 import time
+from functools import lru_cache
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -25,6 +26,11 @@ _GONE = 499  # whoever asked did not wait; as nginx has it
 _METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 
 _log = structlog.get_logger("handful.access")
+
+
+@lru_cache(maxsize=4096)  # looking them up takes longer than counting
+def _counted(method: str, route: str, status: int) -> tuple[Histogram, Counter]:
+    return _SECONDS.labels(method, route), _REQUESTS.labels(method, route, status)
 
 
 class Exchange:
@@ -69,7 +75,8 @@ class Exchange:
     def _note(self, scope: Scope, status: int, took: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         route = getattr(scope.get("route"), "path", "none")
-        _SECONDS.labels(method, route).observe(took)
-        _REQUESTS.labels(method, route, status).inc()
+        seconds, requests = _counted(method, route, status)
+        seconds.observe(took)
+        requests.inc()
         tell = _log.debug if scope["path"] in QUIET and status < 500 else _log.info
         tell("request", method=method, path=scope["path"], status=status, ms=round(1000 * took, 2))
