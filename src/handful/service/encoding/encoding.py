@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from itertools import count
 
@@ -201,7 +202,7 @@ class Encoding:
         for at, digest in enumerate(digests):
             first.setdefault(digest, at)
         request = next(self._requests)
-        self._waiting.accept(len(first))
+        self._waiting.accept(tenant, len(first))
         tasks = [
             asyncio.create_task(
                 self._picture(
@@ -211,13 +212,13 @@ class Encoding:
             for digest, at in first.items()
         ]
         for task in tasks:
-            task.add_done_callback(self._note)
+            task.add_done_callback(partial(self._note, tenant))
         made = await _all(tasks)
         known = dict(zip(first, made, strict=True))
         return [known[digest] for digest in digests]
 
-    def _note(self, task: "asyncio.Task[Picture]") -> None:
-        self._waiting.done(encoded=not task.cancelled() and task.exception() is None)
+    def _note(self, tenant: str, task: "asyncio.Task[Picture]") -> None:
+        self._waiting.done(tenant, encoded=not task.cancelled() and task.exception() is None)
 
     async def _picture(
         self,
