@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -158,10 +159,18 @@ class Jobs:
                 continue
 
     async def _claimed(self) -> JobRecord | None:
+        """Stopped meanwhile, it gives back what it gets all the same."""
         now = datetime.now(UTC)
-        return await self._store.claim_job(
-            token=secrets.token_hex(16), now=now, lease_until=now + self._lease
+        claim = asyncio.ensure_future(
+            self._store.claim_job(token=secrets.token_hex(16), now=now, lease_until=now + self._lease)
         )
+        try:
+            return await asyncio.shield(claim)
+        except asyncio.CancelledError:
+            with suppress(StaleError, StorageError):  # its lease runs out, and another takes it then
+                if (job := await claim) is not None:
+                    await self._give_back(Work(self._store, job))
+            raise
 
     async def _work_on(self, job: JobRecord) -> None:
         work = Work(self._store, job)
