@@ -29,7 +29,7 @@ NEIGHBOURS = 5
 _MOST_NEIGHBOURS = 100
 _UNKNOWN = 0.05  # below which `known` says that none of the labels is meant, as of a new classifier
 _MOST_LABELS = 10_000  # of a zero-shot request
-_SMALL = 10_000_000  # rows times bytes of the head; less takes less time than handing it to a thread
+_SMALL = 4_000_000  # numbers to multiply; fewer take less time than handing them to a thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class Answers:
         Q = await self._rows(tenant, encoder, asked, timings)
         support = await self._heads.support(record) if explain else None
         scoring = time.perf_counter()
-        if len(Q) * ready.nbytes <= _SMALL and not explain:
+        if len(Q) * ready.work <= _SMALL and not explain:
             said = _said(ready, record, Q, top_k, coverage)
         else:
             said = await asyncio.to_thread(_said, ready, record, Q, top_k, coverage, support, explain)

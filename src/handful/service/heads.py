@@ -11,6 +11,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from handful.adapters.head import Head, fit_head
+from handful.background import Background
 from handful.encoders import Encoder
 from handful.errors import ConflictError, HeadError, RequestError, SupportError
 from handful.rows import IntArray, Rows, unit
@@ -34,6 +35,7 @@ class ReadyHead:
     """A compact head.    names, keys : (C,) of its classes.    version : of the head.
 
     made_of : support_version of the shots it was made of.    as_of : of its names.
+    work : numbers that are multiplied for each row asked, about.
     """
 
     head: Head
@@ -43,6 +45,7 @@ class ReadyHead:
     made_of: int
     as_of: int
     nbytes: int
+    work: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,7 @@ class Heads:
         self._memory: LRUCache[Hashable, ReadyHead | SupportRows] = LRUCache(
             settings.heads_cache_bytes, getsizeof=lambda entry: entry.nbytes
         )
+        self._encoders: dict[str, Encoder] = {}  # by name; every request asks
         self._making: dict[Hashable, asyncio.Task[ReadyHead]] = {}
         self._keeping: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
 
@@ -123,16 +127,19 @@ class Heads:
         await asyncio.gather(*self._keeping.get((tenant, id), ()), return_exceptions=True)
 
     async def close(self) -> None:
-        """Finish what is being kept."""
-        running = [*self._making.values(), *(task for some in self._keeping.values() for task in some)]
-        await asyncio.gather(*running, return_exceptions=True)
+        """Finish what is being made, and keep it."""
+        await asyncio.gather(*self._making.values(), return_exceptions=True)
+        keeping = [task for some in self._keeping.values() for task in some]
+        await asyncio.gather(*keeping, return_exceptions=True)
 
     def encoder_of(self, record: ClassifierRecord) -> Encoder:
         """Raises ConflictError where the classifier was taught with other weights, or another encoder."""
-        try:
-            encoder = self._encoding.encoder(record.encoder)
-        except RequestError as exc:
-            raise ConflictError(f"classifier {record.id} cannot be used here: {exc}") from exc
+        encoder = self._encoders.get(record.encoder)
+        if encoder is None:
+            try:
+                encoder = self._encoders[record.encoder] = self._encoding.encoder(record.encoder)
+            except RequestError as exc:
+                raise ConflictError(f"classifier {record.id} cannot be used here: {exc}") from exc
         if encoder.fingerprint != record.fingerprint:
             raise ConflictError(
                 f"classifier {record.id} was taught with encoder {record.encoder!r} of fingerprint "
@@ -320,4 +327,13 @@ def _restored(kept: HeadRecord, data: bytes, encoder: Encoder) -> ReadyHead:
         made_of=kept.support_version,
         as_of=kept.version,
         nbytes=_IN_MEMORY * len(data) + _OVERHEAD,
+        work=len(data) + (_work(encoder.background) if head.scorer.needs_background else 0),
     )
+
+
+def _work(background: Background | None) -> int:
+    """Numbers that are multiplied to see a row in the background's metric, drawn towards its anchors."""
+    if background is None:
+        return 0
+    anchors = 0 if background.anchors is None else background.anchors.size
+    return background.dimension**2 + 2 * anchors
