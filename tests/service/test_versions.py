@@ -1,5 +1,7 @@
 """Heads: which there are, which one answers, and which stay."""
 
+import asyncio
+
 import pytest
 
 from handful.errors import ConflictError, NotFoundError
@@ -136,3 +138,13 @@ async def test_a_classifier_with_nothing_to_answer_by_has_no_version_to_activate
         record = (await service.classifiers.create("default", NewClassifier(name="x"))).record
         with pytest.raises(ConflictError, match="has no class that it could answer with"):
             await service.versions.activate("default", record.id, record.support_version)
+
+
+async def test_a_head_in_the_making_is_kept_when_the_service_closes(opened, taught, rows):
+    async with opened() as service:
+        id = await taught(service)
+        asking = asyncio.create_task(version_asked(service, id, rows(0)))
+        await asyncio.sleep(0)
+    version = await asking
+    async with opened() as service:
+        assert await service.store.head("default", id, version) is not None
