@@ -254,6 +254,14 @@ def test_what_is_no_picture_is_said_before_anything_is_sent(client, waste, tmp_p
         client.add_shots(waste.id, [], "a")
 
 
+def test_no_pictures_and_one_text_as_labels_are_said_before_anything_is_sent(client, waste, trashnet):
+    for ask in (lambda: client.classify(waste.id, []), lambda: client.suggest(waste.id, [])):
+        with pytest.raises(ImageError, match="give at least one"):
+            ask()
+    with pytest.raises(SupportError, match="put it in a list"):
+        client.zero_shot("glass", [trashnet / "glass" / "000.jpg"])
+
+
 def test_a_picture_that_the_service_cannot_read_is_named(client, waste):
     with pytest.raises(ClientError) as refused:
         client.classify(waste.id, [b"no picture at all"])

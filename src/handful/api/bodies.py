@@ -16,6 +16,7 @@ from starlette.datastructures import FormData, UploadFile
 from handful.api.deps import service_of
 from handful.api.fetching import fetch
 from handful.api.problems import BadJsonError, pointer
+from handful.containers import format_of
 from handful.errors import ImageError, RequestError, TooLargeError, UnsupportedTypeError
 from handful.images import Limits, from_text
 from handful.service.transfer.base64_rows import numbers_of
@@ -31,6 +32,7 @@ _ARCHIVES = (
     "application/gzip",
     "application/x-gtar",
 )
+_CURLS = "application/x-www-form-urlencoded"
 _FILES = "files"  # the name of picture fields
 _FIELD_BYTES = 64 * 2**10  # of a form's fields that are no files
 
@@ -68,8 +70,10 @@ def is_form(request: Request) -> bool:
 
 def unsupported(request: Request, *accepted: str) -> UnsupportedTypeError:
     """The error for a body of a type that is not read here."""
-    found = media_type(request) or "no Content-Type"
-    return UnsupportedTypeError(f"the body is {found}; send {', '.join(accepted)}")
+    found = media_type(request)
+    said = f"the body is {found}" if found else "the body has no Content-Type"
+    hint = " (curl says this unless a header says otherwise)" if found == _CURLS else ""
+    return UnsupportedTypeError(f"{said}{hint}; send {', '.join(accepted)}")
 
 
 async def json_body(request: Request) -> Any:  # Any: JSON
@@ -139,7 +143,8 @@ async def pictures(request: Request) -> Sent:
         data = await request.body()
         if len(data) % 4:
             raise RequestError(
-                f"{len(data)} bytes are no float32 numbers; send rows of 4 bytes each", pointer="/"
+                f"{len(data)} bytes are no float32 numbers; send rows of 4 bytes each{_or_picture(data)}",
+                pointer="/",
             )
         return Sent(numbers=np.frombuffer(data, "<f4"))
     raise unsupported(request, _JSON, _FORM, "image/*", _BYTES)
@@ -222,11 +227,18 @@ def rows_of_flat(
 ) -> NDArray[np.float32]:
     """(N, D) of numbers in a row. Raises RequestError where they are no whole rows."""
     if not numbers.size or numbers.size % dimension:
+        hint = _or_picture(numbers[:5].tobytes())
         raise RequestError(
-            f"{numbers.size} numbers are no rows of {dimension}; send {dimension} for each", pointer=at
+            f"{numbers.size} numbers are no rows of {dimension}; send {dimension} for each{hint}", pointer=at
         )
     check_rows(numbers.size // dimension, settings, at)
     return numbers.reshape(-1, dimension)
+
+
+def _or_picture(data: bytes) -> str:
+    """What to do about a picture that was sent as numbers."""
+    name = format_of(data[:18])
+    return f", or this {name} as image/*" if name else ""
 
 
 def check_rows(count: int, settings: Settings, at: str) -> None:

@@ -157,7 +157,7 @@ def _answered_before(request: Request, exc: Exception) -> Response:
 def _of_validation(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
     if isinstance(exc.body, bytes) and exc.body:  # FastAPI parses JSON alone
-        found_type = request.headers.get("content-type", "no Content-Type")[:100]
+        found_type = request.headers.get("content-type", "of no Content-Type")[:100]
         return of_domain(request, UnsupportedTypeError(f"the body is {found_type}; send application/json"))
     found = exc.errors()
     if any(error["type"] == "json_invalid" for error in found):
@@ -191,7 +191,7 @@ def _of_http(request: Request, exc: Exception) -> Response:
     elif exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = _allowed(request)
         headers = {"Allow": ", ".join(allowed)}
-        detail = f"{request.method} is not possible here; {' and '.join(allowed)} are; see /docs"
+        detail = f"{request.method} is not possible here; use {' or '.join(allowed)}; see /docs"
     return problem_response(request, exc.status_code, kind, title, detail, headers=headers)
 
 

@@ -17,7 +17,7 @@ _CURL = """
   curl {auth}{base}/v1/zero-shot -H 'Content-Type: application/json' -d '{body}'
 """
 _BODY = (  # with a white picture of one pixel
-    '{"labels": ["snow", "coal"], "images": '
+    '{"labels": ["sheet of paper", "banana"], "images": '
     '["data:image/gif;base64,R0lGODdhAQABAIAAAP///////ywAAAAAAQABAAACAkQBADs="]}'
 )
 

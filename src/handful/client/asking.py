@@ -12,6 +12,7 @@ from handful.client.classifiers import at
 from handful.client.exchange import asked
 from handful.client.pictures import listed, next_uploads
 from handful.client.steps import Progress, Request, Steps, worked
+from handful.errors import ImageError, SupportError
 from handful.images import ImageSource
 from handful.prediction import Prediction
 from handful.rows import Rows, as_rows
@@ -68,6 +69,8 @@ def zero_shot(
     progress: Progress | None = None,
 ) -> Steps[Answer]:
     """Classify pictures by words alone; nothing is kept.    templates : as of a classifier."""
+    if isinstance(labels, str):
+        raise SupportError(f"labels are a list of texts, not one text ({labels[:50]!r}); put it in a list")
     said = templates if templates is None or isinstance(templates, str) else list(templates)
     form: dict[str, Any] = {"labels": list(labels), "top_k": str(top_k)}
     if said is not None:
@@ -78,6 +81,8 @@ def zero_shot(
 def suggest(id: str, images: Iterable[ImageSource]) -> Steps[tuple[Suggestion, ...]]:
     """Which of unlabelled pictures to label, the most useful first. All go in one request."""
     sources = listed(images)
+    if not sources:
+        raise ImageError("there are no pictures to look at; give at least one")
     uploads = yield from worked(lambda: next_uploads(sources, 0, all_of_them=True))
     request = Request(method="POST", path=at(id, "suggest"), files=[("files", upload) for upload in uploads])
     said = yield from asked(request)
@@ -131,9 +136,11 @@ def _answered(
     progress: Progress | None,
 ) -> Steps[Answer]:
     sources = listed(images)
+    if not sources:
+        raise ImageError("there are no pictures to look at; give at least one")
     answers: list[Answer] = []
     done = 0
-    while done < len(sources) or not answers:
+    while done < len(sources):
         uploads = yield from worked(lambda done=done: next_uploads(sources, done))  # type: ignore[misc]
         request = Request(
             method="POST",

@@ -96,10 +96,19 @@ def _error(came: httpx2.Response | httpx2.TransportError, request: Request) -> C
     if isinstance(came, httpx2.TransportError):
         reason = str(came) or type(came).__name__
         return UnreachableError(
-            f"{request.method} /{request.path} got no answer ({reason}); check the address, and that "
-            "`handful serve` runs there"
+            f"{request.method} {_server(came)}/{request.path} got no answer ({reason}); check the address, "
+            "and that `handful serve` runs there"
         )
     return ClientError.of_problem(came.status_code, _problem(came))
+
+
+def _server(exc: httpx2.TransportError) -> str:
+    """Scheme, host and port that were asked, as far as they are known; never a password."""
+    try:
+        url = exc.request.url
+    except RuntimeError:
+        return ""
+    return f"{url.scheme}://{url.netloc.decode()}"
 
 
 def _problem(response: httpx2.Response) -> dict[str, Any]:  # Any: a problem's extension members

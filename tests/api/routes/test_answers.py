@@ -118,6 +118,28 @@ def test_bytes_that_are_no_whole_rows_are_invalid(served: Any, colours: str, cou
     assert served.post(f"{colours}/classify", content=b"x" * count, headers=head).status_code == 422
 
 
+@pytest.mark.parametrize("spare", range(4))
+def test_a_picture_that_is_sent_as_numbers_is_told_how(
+    served: Any, colours: str, png: Pictures, spare: int
+) -> None:
+    picture = png("red")[0]
+    picture += bytes(-len(picture) % 4 + spare)
+    head = {"Content-Type": "application/octet-stream"}
+    answer = served.post(f"{colours}/classify", content=picture, headers=head)
+    assert answer.status_code == 422
+    assert "or this PNG as image/*" in answer.json()["detail"]
+
+
+def test_a_body_of_the_type_that_curl_takes_by_itself_is_told_why(served: Any, colours: str) -> None:
+    for head, said in (
+        ({"Content-Type": "application/x-www-form-urlencoded"}, "(curl says this unless a header says"),
+        ({}, "the body has no Content-Type; send application/json"),
+    ):
+        answer = served.post(f"{colours}/classify", content=b"x", headers=head)
+        assert answer.status_code == 415
+        assert said in answer.json()["detail"]
+
+
 def test_options_come_by_query_form_or_json(served: Any, colours: str, png: Pictures) -> None:
     row = _row().tolist()
     files = {"files": [("files", ("x.png", png("red")[0], "image/png"))]}
