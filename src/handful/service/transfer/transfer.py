@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import islice
 
+from handful.errors import ServiceError
 from handful.images import Limits
 from handful.service.changes import Changes, not_found
 from handful.service.classifiers import SHOWN_CLASSES, Classifiers, ClassifierView
@@ -141,9 +142,7 @@ class Transfer:
                 reply=rendered(once, shown),
             )
             await self._changes.write(change, once)
-        except asyncio.CancelledError:  # the change may be written all the same, and then needs its pictures
-            raise
-        except BaseException:
+        except ServiceError:  # of others nobody knows whether the change was written, and needs its pictures
             await asyncio.shield(self._blobs.remove(f"{tenant}/{id}/"))
             raise
         return shown
@@ -171,8 +170,6 @@ class Transfer:
         once = of_content(once, await self.uploads.keep(tenant, id, stream, self._most))
         try:
             return await self._jobs.submit(tenant, kind, classifier, {}, once, id=id)
-        except asyncio.CancelledError:  # there may be a job all the same; otherwise the sweeper takes it
-            raise
-        except BaseException:
+        except ServiceError:  # otherwise there may be a job all the same; if not, the sweeper takes it
             await asyncio.to_thread(self.uploads.remove, tenant, id)
             raise
