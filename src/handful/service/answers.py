@@ -20,6 +20,7 @@ from handful.service.encoding import Encoding, Timings
 from handful.service.heads import Heads, ReadyHead, SupportRows
 from handful.service.names import checked_name
 from handful.service.suggest import Suggestion, suggestions
+from handful.service.words import text_rows
 from handful.settings import Settings
 from handful.storage.records import ClassifierRecord
 from handful.storage.store import Store
@@ -124,12 +125,10 @@ class Answers:
         seeing = self._encoding.encoder(encoder)
         timings = Timings()
         try:
-            prompts = class_prompts(names, templates=templates)
-            flat = list(dict.fromkeys(prompt for own in prompts for prompt in own))
-            known = dict(zip(flat, await self._encoding.texts(tenant, seeing, flat), strict=True))
+            prompts = await asyncio.to_thread(class_prompts, names, templates=templates)
+            text = await text_rows(self._encoding, tenant, seeing, [tuple(own) for own in prompts])
         except (SupportError, EncoderError) as exc:
             raise RequestError(str(exc), pointer="/labels") from exc
-        text = np.stack([np.mean([known[prompt] for prompt in own], axis=0) for own in prompts])
         Q = await self._rows(tenant, seeing, asked, timings)
         scoring = time.perf_counter()
 
