@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from handful.encoders import Encoder
+from handful.service.classifiers import NewClassifier
 from handful.service.service import open_service, store_of
 from handful.settings import Settings
 from handful.storage.ids import new_id
@@ -52,3 +53,21 @@ async def test_jobs_that_have_long_been_over_are_forgotten_with_their_uploads(
             await asyncio.sleep(0.01)
         assert await service.jobs.get("default", recent.id) == recent
     assert not upload.exists()
+
+
+@pytest.mark.anyio
+async def test_held_trash_waits_until_it_is_let_go(
+    tmp_path: Path, tiny_encoder_class: Callable[[], Encoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handful.service.upkeep._EVERY", 0.01)
+    async with open_service(Settings(data_dir=tmp_path), tiny_encoder_class()) as service:
+        id = (await service.classifiers.create("default", NewClassifier(name="x"))).record.id
+        await service.blobs.put(f"default/{id}/shot.jpg", b"a picture")
+        await service.store.hold_trash(datetime.now(UTC) + timedelta(hours=1))
+        await service.classifiers.delete("default", id)
+        await asyncio.sleep(0.2)  # many turns of upkeep
+        assert await service.blobs.names() == [f"default/{id}/shot.jpg"]
+        await service.store.hold_trash(datetime.now(UTC))
+        async with asyncio.timeout(_PATIENCE):
+            while await service.blobs.names() or await service.store.trash(1):
+                await asyncio.sleep(0.01)
