@@ -273,3 +273,25 @@ async def test_the_builtin_encoder_learns_two_kinds_of_waste(opened, encoder, tr
         assert np.mean(right) >= 0.75
         rows = await service.answers.embed_images("default", None, [asked[0].read_bytes()], ["/0"])
         assert np.allclose(unit(rows), rows, atol=1e-6)
+
+
+async def test_one_row_is_scored_at_once_and_a_batch_aside_whatever_the_head(opened, encoder, monkeypatch):
+    rng = np.random.default_rng(0)
+    async with opened(encoder) as service:
+        id = (await service.classifiers.create("default", NewClassifier(name="x"))).record.id
+        new = [NewShot(label=label, row=rng.standard_normal(512)) for label in "ab" for _ in range(3)]
+        await service.shots.add("default", id, new)
+        await service.answers.classify("default", id, Asked(rows=rng.standard_normal(512)))
+        await service.heads.settled("default", id)
+        aside = []
+        to_thread = asyncio.to_thread
+
+        async def noted(work, *given, **named):
+            aside.append(work.__name__)
+            return await to_thread(work, *given, **named)
+
+        monkeypatch.setattr(asyncio, "to_thread", noted)
+        await service.answers.classify("default", id, Asked(rows=rng.standard_normal(512)))
+        assert "_said" not in aside
+        await service.answers.classify("default", id, Asked(rows=rng.standard_normal((64, 512))))
+        assert "_said" in aside
