@@ -34,6 +34,7 @@ _ARCHIVES = (
 )
 _CURLS = "application/x-www-form-urlencoded"
 _FILES = "files"  # the name of picture fields
+_NUMBERS = {int, float}  # and no bool
 _FIELD_BYTES = 64 * 2**10  # of a form's fields that are no files
 
 
@@ -211,7 +212,7 @@ def rows_of(
         rows = np.stack(parts)
     elif isinstance(given, list) and given:
         for number, row in enumerate(given):
-            if not isinstance(row, list) or not all(type(value) in (int, float) for value in row):
+            if not isinstance(row, list) or not set(map(type, row)) <= _NUMBERS:
                 raise RequestError("an embedding is a list of numbers, or base64", pointer=f"{at}/{number}")
             _check_width(len(row), dimension, f"{at}/{number}")
         with np.errstate(over="ignore"):  # not finite then, which is said where rows are checked

@@ -38,12 +38,15 @@ _FILES: dict[str, Any] = {"type": "array", "items": {"type": "string", "format":
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _OPTIONS = OptionsIn.model_fields.keys()
 _SCHEMAS = OptionsIn.model_json_schema()["properties"]
-_PARAMETERS = [{"name": name, "in": "query", "schema": schema} for name, schema in _SCHEMAS.items()]
+_PARAMETERS: list[dict[str, Any]] = [
+    {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "title": "Id"}},
+    *({"name": name, "in": "query", "schema": schema} for name, schema in _SCHEMAS.items()),
+]
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            _JSON: {"schema": {"$ref": "#/components/schemas/ClassifyIn"}},
+            # First what /docs offers to try.
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
@@ -54,6 +57,7 @@ _BODY: dict[str, Any] = {
                     },
                 }
             },
+            _JSON: {"schema": {"$ref": "#/components/schemas/ClassifyIn"}},
             "image/*": _BINARY,
             "application/octet-stream": {
                 "schema": {
@@ -74,14 +78,14 @@ _BODY: dict[str, Any] = {
     responses=responses(400, 404, 409, 413, 415),
     openapi_extra={**_BODY, "parameters": _PARAMETERS, "security": [{bearer.scheme_name: []}]},
 )
-async def classify(request: Request, id: str) -> Response:
+async def classify(request: Request) -> Response:
     """Classify pictures or embeddings: exactly one of the two.
 
     `top_k`, `coverage` and `explain` are query parameters, form fields, or members of a JSON body. At most
     256 pictures or 10,000 embeddings, and 64 MB, unless the service is set up otherwise.
     """
     # Nothing is left to FastAPI's dependencies here: they take longer than the answer.
-    service, caller = service_of(request), admitted(request, "read")
+    service, caller, id = service_of(request), admitted(request, "read"), request.path_params["id"]
     asked, options = await _asked(request, service.settings)
     options |= _options(request.query_params)
     shots = options.get("explain", False)
@@ -105,7 +109,6 @@ async def classify(request: Request, id: str) -> Response:
         "requestBody": {
             "required": True,
             "content": {
-                _JSON: {"schema": {"$ref": "#/components/schemas/ZeroShotIn"}},
                 "multipart/form-data": {
                     "schema": {
                         "type": "object",
@@ -117,6 +120,7 @@ async def classify(request: Request, id: str) -> Response:
                         },
                     }
                 },
+                _JSON: {"schema": {"$ref": "#/components/schemas/ZeroShotIn"}},
             },
         }
     },
