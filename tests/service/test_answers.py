@@ -295,3 +295,13 @@ async def test_one_row_is_scored_at_once_and_a_batch_aside_whatever_the_head(ope
         assert "_said" not in aside
         await service.answers.classify("default", id, Asked(rows=rng.standard_normal((64, 512))))
         assert "_said" in aside
+
+
+async def test_reasons_are_given_for_as_many_rows_as_pictures(opened, taught, rows):
+    async with opened() as service:
+        id = await taught(service)
+        answer = await service.answers.classify("default", id, Asked(rows=rows(0, 256)), explain=1)
+        assert all(said.neighbours for said in answer.predictions)
+        with pytest.raises(RequestError, match="ask for 256 at a time") as refused:
+            await service.answers.classify("default", id, Asked(rows=rows(0, 257)), explain=1)
+        assert refused.value.pointer == "/explain"

@@ -28,6 +28,7 @@ from handful.storage.store import Store
 MOST_CLASSES = 1000  # in an answer
 NEIGHBOURS = 5
 _MOST_NEIGHBOURS = 100
+_MOST_EXPLAINED = 256  # rows of a request, as many as pictures; each looks at all shots of its class
 _UNKNOWN = 0.05  # below which `known` says that none of the labels is meant, as of a new classifier
 _MOST_LABELS = 10_000  # of a zero-shot request
 _SMALL = 4_000_000  # numbers to multiply; fewer take less time than handing them to a thread
@@ -88,6 +89,11 @@ class Answers:
         timings = Timings()
         ready = await self._heads.ready(record)
         Q = await self._rows(tenant, encoder, asked, timings)
+        if explain and len(Q) > _MOST_EXPLAINED:
+            raise RequestError(
+                f"{len(Q):,} answers were to be explained; ask for {_MOST_EXPLAINED} at a time",
+                pointer="/explain",
+            )
         support = await self._heads.support(record) if explain else None
         scoring = time.perf_counter()
         if len(Q) * ready.work <= _SMALL and not explain:
