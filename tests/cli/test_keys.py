@@ -17,7 +17,7 @@ def test_a_key_is_shown_once_and_only_its_digest_kept(run: Run, tmp_path: Path) 
     assert re.fullmatch(r"hfl_[0-9a-f]+_[A-Za-z0-9_\-]{43}", secret)
     listed = run("keys", "list", "--data", tmp_path)
     assert secret not in listed.stdout
-    assert secret.rpartition("_")[2].encode() not in (tmp_path / "store.sqlite").read_bytes()
+    assert secret.split("_", 2)[2].encode() not in (tmp_path / "store.sqlite").read_bytes()
     header, row = (line.split("\t") for line in listed.stdout.splitlines())
     assert header == ["id", "tenant", "name", "scopes", "created", "expires", "state"]
     assert (row[1], row[2], row[3], row[6]) == ("plant", "line 2", "read", "active")
@@ -37,6 +37,15 @@ def test_a_key_is_rotated_and_revoked(run: Run, tmp_path: Path) -> None:
     assert (again.exit_code, "revoked" in again.stderr) == (1, True)
 
 
+def test_another_folder_than_meant_shows(run: Run, tmp_path: Path) -> None:
+    made = run("keys", "create", "x", "--data", tmp_path / "made")
+    assert str(tmp_path / "made") in made.stderr.replace("\n", "")
+    nothing = run("keys", "list", "--data", tmp_path / "other")
+    assert (nothing.exit_code, nothing.stdout) == (1, "")
+    assert "there is no store in" in nothing.stderr
+    assert not (tmp_path / "other").exists()
+
+
 def test_what_makes_no_key_is_said(run: Run, tmp_path: Path) -> None:
     for arguments, said in (
         (["x", "--scope", "root"], "read, write, admin"),
@@ -46,5 +55,6 @@ def test_what_makes_no_key_is_said(run: Run, tmp_path: Path) -> None:
         refused = run("keys", "create", *arguments, "--data", tmp_path)
         assert refused.exit_code == 1
         assert said in refused.stderr
+    run("keys", "create", "x", "--data", tmp_path)
     unknown = run("keys", "revoke", "nobody", "--yes", "--data", tmp_path)
     assert (unknown.exit_code, "nobody" in unknown.stderr) == (1, True)

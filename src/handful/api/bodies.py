@@ -35,6 +35,7 @@ _ARCHIVES = (
 _CURLS = "application/x-www-form-urlencoded"
 _FILES = "files"  # the name of picture fields
 _NUMBERS = {int, float}  # and no bool
+FIELD_EACH = {"style": "form", "explode": True}  # OpenAPI: of a list in a form, each is a field
 _FIELD_BYTES = 64 * 2**10  # of a form's fields that are no files
 
 

@@ -10,6 +10,7 @@ import typer
 
 from handful.cli.options import Data, Json, Store, Yes
 from handful.cli.terminal import answer_json, answer_table, confirm, say
+from handful.errors import StorageError
 from handful.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def create(
     """Make a key. From the first one on, every request needs one."""
     expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
     scopes: Any = scope or ["write"]  # Any: `create` checks what they are
-    record, secret = _with_keys(data, store, lambda keys: keys.create(tenant, name, scopes, expires))
+    record, secret = _with_keys(
+        data, store, lambda keys: keys.create(tenant, name, scopes, expires), new=True
+    )
     _show_secret(record, secret, as_json)
 
 
@@ -88,9 +91,16 @@ def revoke(key: KeyId, data: Data = None, store: Store = None, yes: Yes = False)
     say(f"Key {record.id} ({record.name}) is revoked.")
 
 
-def _with_keys(data: Path | None, store: str | None, work: "Callable[[Keys], Awaitable[T]]") -> T:
+def _with_keys(
+    data: Path | None, store: str | None, work: "Callable[[Keys], Awaitable[T]]", *, new: bool = False
+) -> T:
     told: dict[str, Any] = {"data_dir": data, "store_url": store}  # Any: each setting has its own type
     settings = Settings(**{name: value for name, value in told.items() if value is not None})
+    if settings.store_url is None:
+        folder = settings.data_dir.absolute()
+        if not new and not (folder / "store.sqlite").exists():
+            raise StorageError(f"there is no store in {folder}; name the service's data folder by --data")
+        say(f"Keys of the service over {folder}:")
     from handful.service.keys import Keys
     from handful.service.service import store_of
 

@@ -140,6 +140,15 @@ def test_a_body_of_the_type_that_curl_takes_by_itself_is_told_why(served: Any, c
         assert said in answer.json()["detail"]
 
 
+def test_labels_of_a_form_are_fields_or_stand_between_commas(served: Any, png: Pictures) -> None:
+    files = {"files": [("files", ("x.png", png("red")[0], "image/png"))]}
+    for labels in (["red", "blue"], ["red,blue"], [" blue, red,"]):
+        answer = served.post("/v1/zero-shot", data={"labels": labels}, **files)
+        (prediction,) = answer.json()["predictions"]
+        assert [one["label"] for one in prediction["classes"]] == ["red", "blue"]
+    assert served.post("/v1/zero-shot", data={"labels": " , "}, **files).status_code == 422
+
+
 def test_options_come_by_query_form_or_json(served: Any, colours: str, png: Pictures) -> None:
     row = _row().tolist()
     files = {"files": [("files", ("x.png", png("red")[0], "image/png"))]}

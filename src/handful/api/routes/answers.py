@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from handful.api.answering import json_of, sent, server_timing
 from handful.api.bodies import (
+    FIELD_EACH,
     checked,
     json_body,
     media_type,
@@ -51,10 +52,7 @@ _BODY: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["files"],
-                    "properties": {
-                        "files": _FILES,
-                        **_SCHEMAS,
-                    },
+                    "properties": {"files": _FILES},  # not the options: /docs would send odd ones unasked
                 }
             },
             _JSON: {"schema": {"$ref": "#/components/schemas/ClassifyIn"}},
@@ -115,10 +113,16 @@ async def classify(request: Request) -> Response:
                         "required": ["files", "labels"],
                         "properties": {
                             "files": _FILES,
-                            "labels": {"type": "array", "items": {"type": "string"}},
-                            "templates": {"type": "array", "items": {"type": "string"}},
+                            "labels": {
+                                "type": "array",
+                                "items": {"type": "string"},
+                                "example": ["cat", "dog"],
+                                "description": "a field for each, or one with commas between them",
+                            },
+                            "templates": {"type": "array", "items": {"type": "string"}, "default": ["photo"]},
                         },
-                    }
+                    },
+                    "encoding": {"labels": FIELD_EACH, "templates": FIELD_EACH},
                 },
                 _JSON: {"schema": {"$ref": "#/components/schemas/ZeroShotIn"}},
             },
@@ -137,7 +141,7 @@ async def zero_shot(request: Request, caller: Reader, service: ServiceDep) -> Re
         body = checked(
             ZeroShotIn,
             {
-                "labels": form.fields.get("labels", []),
+                "labels": _labels(form.fields.get("labels", [])),
                 "images": ["-"],  # they came as files
                 "templates": templates if len(templates) > 1 or "{}" in templates[0] else templates[0],
                 "top_k": form.fields.get("top_k", ["5"])[0],
@@ -165,6 +169,13 @@ async def suggest(request: Request, id: str, caller: Reader, service: ServiceDep
     found = await service.answers.suggest(caller.tenant, id, asked)
     items = [SuggestionOut(index=one.index, score=one.score, reason=one.reason) for one in found]
     return sent(json_of(SuggestionsOut(items=items)))
+
+
+def _labels(fields: list[str]) -> list[str]:
+    """One label by itself tells nothing apart, so that commas in it are between labels."""
+    if len(fields) != 1:
+        return fields
+    return [label.strip() for label in fields[0].split(",") if label.strip()]
 
 
 async def _asked(request: Request, settings: Settings) -> tuple[Asked, dict[str, Any]]:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from handful.api.answering import json_of, nothing, once_of, sent, server_timing
 from handful.api.bodies import (
+    FIELD_EACH,
     check_rows,
     checked,
     form_body,
@@ -45,17 +46,20 @@ _BODIES: dict[str, Any] = {  # Any: OpenAPI
                         "label": {
                             "type": "array",
                             "items": {"type": "string"},
+                            "example": ["cat"],
                             "description": "one for all files, or one for each, in order",
                         },
-                        "group": {"type": "array", "items": {"type": "string"}},
-                        "source_id": {"type": "array", "items": {"type": "string"}},
+                        "group": {"type": "array", "items": {"type": "string"}, "default": []},
+                        "source_id": {"type": "array", "items": {"type": "string"}, "default": []},
                         "metadata": {
                             "type": "array",
                             "items": {"type": "string"},
+                            "default": [],
                             "description": "JSON objects",
                         },
                     },
-                }
+                },
+                "encoding": dict.fromkeys(("label", "group", "source_id", "metadata"), FIELD_EACH),
             },
             "application/json": {
                 "schema": {
