@@ -163,7 +163,9 @@ def _slow_request(url: str, heard: list[bytes]) -> None:
     body = b'{"name": "slow"}'
     head = f"POST /v1/classifiers HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
     with socket.create_connection((host, int(port)), timeout=30) as connection:
-        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:4])
+        connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100")  # it was accepted, and its body is awaited
+        connection.sendall(body[:4])
         heard.append(b"slow")
         time.sleep(1)
         connection.sendall(body[4:])
