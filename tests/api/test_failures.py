@@ -1,5 +1,6 @@
 """Every failure of every route is a problem as RFC 9457 has it, and one that its OpenAPI entry names."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -131,6 +132,14 @@ def test_what_is_no_json_is_said_so(locked: Any, method: str, path: str, content
     )
     assert answer.status_code in (400, 422)
     problem_of(answer, method, path)
+
+
+@pytest.mark.parametrize(("method", "path"), _JSON_ALONE)
+def test_no_body_where_one_is_needed_is_said_so(locked: Any, method: str, path: str) -> None:
+    answer = locked.client.request(method, _path(locked, path))
+    if not answer.is_success:  # the route needs a body
+        assert answer.status_code in (400, 415, 422)
+        assert re.search("body (is missing|is no JSON|has no)", problem_of(answer, method, path)["detail"])
 
 
 @pytest.mark.parametrize(("method", "path"), _JSON_ALONE)

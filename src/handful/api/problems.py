@@ -160,6 +160,8 @@ def _of_validation(request: Request, exc: Exception) -> Response:
         found_type = request.headers.get("content-type", "of no Content-Type")[:100]
         return of_domain(request, UnsupportedTypeError(f"the body is {found_type}; send application/json"))
     found = exc.errors()
+    if any(error["type"] == "missing" and error["loc"] == ("body",) for error in found):
+        return of_domain(request, RequestError("the body is missing; send JSON", pointer="/"))
     if any(error["type"] == "json_invalid" for error in found):
         return bad_json(request, str(found[0].get("ctx", {}).get("error", "it cannot be parsed")))
     errors = [{"detail": str(error["msg"]), "pointer": pointer(error["loc"])} for error in found]
