@@ -23,8 +23,9 @@ class SlowEncoder(_shared.TinyEncoder):
     """Takes its time, so that there is a middle to be killed in."""
 
     def encode_images(self, images, *, progress=None):
-        time.sleep(0.005)
-        return super().encode_images(images, progress=progress)
+        pictures = list(images)
+        time.sleep(0.01 * len(pictures))
+        return super().encode_images(pictures, progress=progress)
 
 
 async def sent(folder):

@@ -73,7 +73,8 @@ async def test_a_killed_import_of_an_archive_goes_on_and_doubles_no_shot(tmp_pat
         ]
         record = (await service.classifiers.get("default", id)).record
         assert record.shot_count == 300
-        assert sorted(await service.blobs.names(f"default/{id}/")) == sorted(one.record.blob for one in shots)
+        # What was written last before the kill may lie there unnamed; every record has its picture.
+        assert {one.record.blob for one in shots} <= set(await service.blobs.names(f"default/{id}/"))
         for one in shots[::50]:
             assert await service.shots.image("default", id, one.record.id)
 
