@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from handful.service.classifiers import NewClassifier
+from handful.service.new_shots import NewShot
 from handful.service.service import open_service
-from handful.service.shots import NewShot
 from handful.settings import Settings
 from handful.storage.sqlite.store import SqliteStore
 

@@ -10,8 +10,8 @@ from handful.errors import ConflictError, RequestError
 from handful.rows import unit
 from handful.service.answers import Asked
 from handful.service.classifiers import NewClassifier
-from handful.service.heads import support_rows
-from handful.service.shots import NewShot
+from handful.service.new_shots import NewShot
+from handful.service.support import support_rows
 
 pytestmark = pytest.mark.anyio
 

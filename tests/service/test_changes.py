@@ -8,7 +8,7 @@ from handful.errors import BusyError, NotFoundError
 from handful.service import changes as changes_of
 from handful.service.changes import Changes, next_revision
 from handful.service.classifiers import ClassifierPatch
-from handful.service.shots import NewShot
+from handful.service.new_shots import NewShot
 from handful.settings import Settings
 from handful.storage.store import Change, ChangedMeanwhileError
 

@@ -6,7 +6,7 @@ from handful.errors import ConflictError, NotFoundError, QuotaError, RequestErro
 from handful.service.answers import Asked
 from handful.service.classes import NewClass
 from handful.service.classifiers import NewClassifier
-from handful.service.shots import NewShot
+from handful.service.new_shots import NewShot
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ from handful.errors import NotFoundError, QuotaError, RequestError, StaleError
 from handful.service.answers import Asked
 from handful.service.classes import NewClass
 from handful.service.classifiers import ClassifierPatch, NewClassifier, etag
-from handful.service.shots import NewShot
+from handful.service.new_shots import NewShot
 from handful.storage.records import Usage
 
 pytestmark = pytest.mark.anyio

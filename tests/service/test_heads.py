@@ -17,8 +17,8 @@ from handful.service import heads
 from handful.service.answers import Asked
 from handful.service.classes import NewClass
 from handful.service.classifiers import ClassifierPatch, NewClassifier
+from handful.service.new_shots import NewShot
 from handful.service.service import open_service
-from handful.service.shots import NewShot
 from handful.settings import Settings
 from handful.storage.records import HeadRecord, Pinned
 from handful.storage.store import Change

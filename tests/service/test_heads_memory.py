@@ -6,8 +6,8 @@ from prometheus_client import REGISTRY
 
 from handful.service.answers import Asked
 from handful.service.classifiers import NewClassifier
+from handful.service.new_shots import NewShot
 from handful.service.service import open_service
-from handful.service.shots import NewShot
 from handful.settings import Settings
 
 

@@ -9,7 +9,7 @@ from handful.errors import AccessError, NotFoundError, RequestError, StorageErro
 from handful.service import keys as keys_of
 from handful.service.classifiers import NewClassifier
 from handful.service.keys import Keys, check_scope
-from handful.service.shots import NewShot
+from handful.service.new_shots import NewShot
 from handful.storage.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.anyio

@@ -4,7 +4,7 @@ import pytest
 
 from handful.service.answers import Asked
 from handful.service.classifiers import NewClassifier
-from handful.service.shots import NewShot
+from handful.service.new_shots import NewShot
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ import pytest
 from handful.errors import NotFoundError, RequestError
 from handful.service.classes import NewClass
 from handful.service.classifiers import ClassifierPatch, NewClassifier
+from handful.service.new_shots import NewShot
 from handful.service.once import Once, Rendered
-from handful.service.shots import NewShot
 from handful.storage.store import AnsweredError
 
 pytestmark = pytest.mark.anyio

@@ -7,8 +7,8 @@ import pytest
 
 from handful.errors import StorageError
 from handful.service.classifiers import NewClassifier
+from handful.service.new_shots import NewShot
 from handful.service.service import open_service
-from handful.service.shots import NewShot
 from handful.settings import Settings
 
 pytestmark = pytest.mark.anyio

@@ -11,8 +11,8 @@ from PIL import Image
 from handful.errors import ConflictError, NotFoundError, QuotaError, RequestError, StorageError
 from handful.service.answers import Asked
 from handful.service.classifiers import NewClassifier
-from handful.service.heads import support_rows
-from handful.service.shots import NewShot
+from handful.service.new_shots import NewShot
+from handful.service.support import support_rows
 from handful.storage.ids import new_ids
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from handful.errors import NotFoundError, RequestError
 from handful.rows import unit
 from handful.service.answers import Asked
 from handful.service.classifiers import NewClassifier
-from handful.service.shots import NewShot
+from handful.service.new_shots import NewShot
 from handful.service.suggest import suggestions
 
 D = 16

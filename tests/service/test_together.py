@@ -12,8 +12,8 @@ from handful.errors import NotFoundError
 from handful.service.answers import Asked
 from handful.service.classes import NewClass
 from handful.service.classifiers import NewClassifier
+from handful.service.new_shots import NewShot
 from handful.service.service import open_service
-from handful.service.shots import NewShot
 from handful.settings import Settings
 
 _SHARED = Path(__file__).parents[1] / "conftest.py"

@@ -7,7 +7,7 @@ import pytest
 from handful.errors import ConflictError, NotFoundError
 from handful.service.answers import Asked
 from handful.service.classifiers import ClassifierPatch, NewClassifier
-from handful.service.shots import NewShot
+from handful.service.new_shots import NewShot
 
 pytestmark = pytest.mark.anyio
 

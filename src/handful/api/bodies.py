@@ -15,7 +15,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from handful.api.deps import service_of
 from handful.api.fetching import fetch
-from handful.api.problems import BadJsonError, pointer
+from handful.api.problems import BadJsonError, pointer, worded
 from handful.containers import format_of
 from handful.errors import ImageError, RequestError, TooLargeError, UnsupportedTypeError
 from handful.images import Limits, from_text
@@ -101,7 +101,7 @@ def checked(model: type[M], body: object, at: str = "") -> M:
     except ValidationError as exc:
         first = exc.errors()[0]
         place = at + (pointer(first["loc"]) if first["loc"] else "")
-        raise RequestError(f"{place or '/'}: {first['msg']}", pointer=place or "/") from None
+        raise RequestError(f"{place or '/'}: {worded(first)}", pointer=place or "/") from None
 
 
 async def form_body(request: Request) -> Sent:

@@ -164,7 +164,7 @@ def _of_validation(request: Request, exc: Exception) -> Response:
         return of_domain(request, RequestError("the body is missing; send JSON", pointer="/"))
     if any(error["type"] == "json_invalid" for error in found):
         return bad_json(request, str(found[0].get("ctx", {}).get("error", "it cannot be parsed")))
-    errors = [{"detail": str(error["msg"]), "pointer": pointer(error["loc"])} for error in found]
+    errors = [{"detail": worded(error), "pointer": pointer(error["loc"])} for error in found]
     first = errors[0]
     more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
     detail = f"{first['pointer']}: {first['detail']}{more}"
@@ -174,6 +174,20 @@ def _of_validation(request: Request, exc: Exception) -> Response:
 def bad_json(request: Request, reason: str) -> Response:
     """The answer to a body that is no JSON."""
     return problem_response(request, 400, "json", "Not JSON", f"the body is no JSON: {reason}; correct it")
+
+
+_WORDS = {  # of pydantic, for those who do not know it
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such member here; see /docs for those there are",
+    "model_attributes_type": "this is no object with members; see /docs for its shape",
+    "model_type": "this is no object with members; see /docs for its shape",
+    "too_short": "it is empty, and holds at least one",
+}
+
+
+def worded(error: Mapping[str, Any]) -> str:
+    """What pydantic found wrong.    (Any: pydantic's own.)"""
+    return _WORDS.get(str(error["type"]), str(error["msg"]))
 
 
 def pointer(loc: Sequence[str | int]) -> str:

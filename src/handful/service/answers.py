@@ -17,9 +17,10 @@ from handful.rows import IntArray, Rows, as_rows
 from handful.service import metrics, tracing
 from handful.service.changes import not_found
 from handful.service.encoding import Encoding, Timings
-from handful.service.heads import Heads, ReadyHead, SupportRows
+from handful.service.heads import Heads, ReadyHead
 from handful.service.names import checked_name
 from handful.service.suggest import Suggestion, suggestions
+from handful.service.support import SupportRows
 from handful.service.words import text_rows
 from handful.settings import Settings
 from handful.storage.records import ClassifierRecord

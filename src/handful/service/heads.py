@@ -2,25 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
 from cachetools import LRUCache
-from numpy.typing import NDArray
 
 from handful.adapters.head import Head, fit_head
 from handful.background import Background
 from handful.encoders import Encoder
 from handful.errors import ConflictError, HeadError, RequestError, SupportError
-from handful.rows import IntArray, Rows, unit
+from handful.rows import Rows
 from handful.service import metrics
 from handful.service.changes import not_found
 from handful.service.encoding import Encoding
+from handful.service.support import SupportRows, support_rows
 from handful.service.words import class_prompts, text_rows
 from handful.settings import Settings
-from handful.storage.records import ClassifierRecord, ClassRecord, HeadRecord, ShotRecord, Support
+from handful.storage.records import ClassifierRecord, ClassRecord, HeadRecord
 from handful.storage.store import Store
 
 KEPT = 5  # closed-form heads that stay, the newest
@@ -46,28 +46,6 @@ class ReadyHead:
     as_of: int
     nbytes: int
     work: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupportRows:
-    """What closed-form heads are made of, as arrays.
-
-    X : (N, D) a row per view.    keys : (N,) class of each row.    ids : (N,) shot of each row.
-    groups : (N,) name or None.    classes : by key.    pictured : ids of shots whose picture is kept.
-    """
-
-    classifier: ClassifierRecord
-    classes: tuple[ClassRecord, ...]
-    X: Rows
-    keys: IntArray
-    ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    pictured: frozenset[str]
-
-    @property
-    def nbytes(self) -> int:
-        """About what it takes in memory."""
-        return self.X.nbytes + 300 * len(self.ids) + _OVERHEAD
 
 
 class Heads:
@@ -274,44 +252,6 @@ def _check_words(record: ClassifierRecord, classes: tuple[ClassRecord, ...], tex
             f"classifier {record.id} goes by words alone ('zero-shot'), and those of class "
             f"{classes[int(spoken.argmin())].name!r} say nothing; describe it, or set the method to 'auto'"
         )
-
-
-def support_rows(support: Support) -> SupportRows:
-    """Arrays of what the store keeps."""
-    per_shot = [_rows_of(shot) for shot in support.shots]
-    counts = [len(X) for X in per_shot]
-    return SupportRows(
-        classifier=support.classifier,
-        classes=support.classes,
-        X=np.concatenate(per_shot) if per_shot else np.zeros((0, 0), np.float32),
-        keys=np.repeat(np.array([shot.class_key for shot in support.shots], np.int64), counts),
-        ids=_repeated((shot.id for shot in support.shots), counts),
-        groups=_repeated((_group(shot) for shot in support.shots), counts),
-        pictured=frozenset(shot.id for shot in support.shots if shot.blob is not None),
-    )
-
-
-def _rows_of(shot: ShotRecord) -> Rows:
-    return np.asarray(unit(unpacked_rows(shot.rows).astype(np.float32)), np.float32)
-
-
-def unpacked_rows(rows: bytes) -> NDArray[np.float16]:
-    """(V, D) as `packed_rows` packed them."""
-    width = int.from_bytes(rows[:2], "little")
-    return np.frombuffer(rows, "<f2", offset=2).reshape(-1, width)
-
-
-def packed_rows(X: NDArray[np.floating]) -> bytes:
-    """(V, D) as a shot keeps them: D in two bytes, then halves, all little-endian."""
-    return int(X.shape[1]).to_bytes(2, "little") + X.astype("<f2").tobytes()
-
-
-def _group(shot: ShotRecord) -> str:
-    return f"picture {shot.sha256}" if shot.group is None else f"group {shot.group}"
-
-
-def _repeated(names: Iterable[str], counts: list[int]) -> tuple[str, ...]:
-    return tuple(name for name, count in zip(names, counts, strict=True) for _ in range(count))
 
 
 def _restored(kept: HeadRecord, data: bytes, encoder: Encoder) -> ReadyHead:

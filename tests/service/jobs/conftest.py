@@ -54,7 +54,7 @@ def taught():
 
     async def make(service, *, classes=("red", "green"), shots=8, blur=0.3, tenant="default", **settings):
         from handful.service.classifiers import NewClassifier
-        from handful.service.shots import NewShot
+        from handful.service.new_shots import NewShot
 
         rng = np.random.default_rng(0)
         view = await service.classifiers.create(tenant, NewClassifier(name="taught", **settings))

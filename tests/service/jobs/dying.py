@@ -10,8 +10,8 @@ import numpy as np
 
 from handful.adapters import training
 from handful.service.classifiers import NewClassifier
+from handful.service.new_shots import NewShot
 from handful.service.service import open_service
-from handful.service.shots import NewShot
 from handful.settings import Settings
 
 _spec = importlib.util.spec_from_file_location("shared", Path(__file__).parents[2] / "conftest.py")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from handful.errors import RequestError
-from handful.service.shots import NewShot
+from handful.service.new_shots import NewShot
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ import pytest
 from handful.adapters import training
 from handful.errors import NotFoundError, RequestError
 from handful.service.answers import Asked
-from handful.service.shots import NewShot
+from handful.service.new_shots import NewShot
 
 pytestmark = pytest.mark.anyio
 

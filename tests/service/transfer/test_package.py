@@ -11,8 +11,8 @@ import pytest
 from handful.errors import ConflictError, NotFoundError, RequestError
 from handful.service.answers import Asked
 from handful.service.classifiers import ClassifierPatch, NewClassifier
+from handful.service.new_shots import NewShot
 from handful.service.service import open_service
-from handful.service.shots import NewShot
 from handful.settings import Settings
 
 pytestmark = pytest.mark.anyio

@@ -33,8 +33,8 @@ from handful.api.fetching import fetch
 from handful.api.problems import responses
 from handful.errors import NotFoundError, RequestError
 from handful.service.answers import Asked
+from handful.service.new_shots import NewShot
 from handful.service.service import Service
-from handful.service.shots import NewShot
 from handful.storage.ids import derived_id
 from handful.storage.records import Scope
 

@@ -15,8 +15,8 @@ from handful.api.problems import responses
 from handful.errors import RequestError
 from handful.service.answers import Asked
 from handful.service.classifiers import NewClassifier
+from handful.service.new_shots import NewShot
 from handful.service.once import Rendered, check_once
-from handful.service.shots import NewShot
 
 router = APIRouter(tags=["first prototype"])
 

@@ -54,7 +54,10 @@ class Exchange:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                if _stopping(scope):
+                    headers["Connection"] = "close"  # or the next request meets a closed one
             await send(message)
 
         try:
@@ -80,3 +83,8 @@ class Exchange:
         requests.inc()
         tell = _log.debug if scope["path"] in QUIET and status < 500 else _log.info
         tell("request", method=method, path=scope["path"], status=status, ms=round(1000 * took, 2))
+
+
+def _stopping(scope: Scope) -> bool:
+    asked = scope.get("state", {}).get("stopping")
+    return asked is not None and asked.is_set()

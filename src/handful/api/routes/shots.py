@@ -27,8 +27,9 @@ from handful.api.schemas.shots import NewShotsOut, ShotIn, ShotOut, ShotPatchIn,
 from handful.api.schemas.work import JobOut
 from handful.errors import RequestError
 from handful.service.encoding import Timings
+from handful.service.new_shots import NewShot
 from handful.service.once import Rendered
-from handful.service.shots import NewShot, ShotView
+from handful.service.shots import ShotView
 
 router = APIRouter(prefix="/v1/classifiers/{id}/shots", tags=["shots"])
 

@@ -16,9 +16,10 @@ from handful.evaluation.held_out import hold_out
 from handful.rows import IntArray, Rows
 from handful.service.changes import not_found
 from handful.service.encoding import Encoding
-from handful.service.heads import STAND_IN, TRAINED, Heads, SupportRows, usable
+from handful.service.heads import STAND_IN, TRAINED, Heads, usable
 from handful.service.jobs.train import options_of
 from handful.service.jobs.work import Work
+from handful.service.support import SupportRows
 from handful.storage.records import ClassRecord, JobRecord
 from handful.storage.store import Store
 

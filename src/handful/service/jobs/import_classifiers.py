@@ -9,7 +9,8 @@ from handful.errors import QuotaError, RequestError, ServiceError
 from handful.images import Limits
 from handful.service.classifiers import Classifiers, NewClassifier
 from handful.service.jobs.work import Work
-from handful.service.shots import NewShot, Shots
+from handful.service.new_shots import NewShot
+from handful.service.shots import Shots
 from handful.service.transfer.ndjson import LONGEST_LINE, numbered_lines, parsed_line
 from handful.service.transfer.uploads import Uploads
 from handful.settings import Settings

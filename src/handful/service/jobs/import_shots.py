@@ -7,7 +7,8 @@ from typing import Any
 
 from handful.errors import QuotaError, RequestError
 from handful.service.jobs.work import Work
-from handful.service.shots import NewShot, Shots
+from handful.service.new_shots import NewShot
+from handful.service.shots import Shots
 from handful.service.transfer.archives import ArchiveLimits, Entry, class_folders, scan
 from handful.service.transfer.uploads import Uploads
 from handful.settings import Settings

@@ -19,8 +19,9 @@ from handful.errors import ConflictError, RequestError, SupportError
 from handful.rows import Rows
 from handful.service.changes import Changes, next_revision, not_found
 from handful.service.encoding import Encoding
-from handful.service.heads import Heads, SupportRows, usable
+from handful.service.heads import Heads, usable
 from handful.service.jobs.work import Work
+from handful.service.support import SupportRows
 from handful.storage.blobs import Blobs
 from handful.storage.records import ClassifierRecord, ClassRecord, HeadRecord, JobRecord, Pinned
 from handful.storage.store import Change, Store

@@ -8,7 +8,7 @@ from handful.errors import HeadError, RequestError
 from handful.service.classes import NewClass
 from handful.service.classifiers import NewClassifier
 from handful.service.names import checked_name
-from handful.service.shots import NewShot, check_shot
+from handful.service.new_shots import NewShot, check_shot
 from handful.service.transfer.package import Kept, Package
 
 _SHOT = re.compile(r"[0-9a-z]{26}")

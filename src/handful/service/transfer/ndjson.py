@@ -11,7 +11,7 @@ from handful.errors import ImageError, RequestError
 from handful.images import Limits, from_text
 from handful.service.classes import NewClass
 from handful.service.classifiers import NewClassifier
-from handful.service.shots import NewShot
+from handful.service.new_shots import NewShot
 from handful.service.transfer.base64_rows import numbers_of
 
 LONGEST_LINE = 32 * 2**20  # bytes

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from handful.containers import format_of
 from handful.errors import HeadError, ImageError, RequestError
 from handful.images import Limits, measure
-from handful.service.heads import packed_rows, unpacked_rows
+from handful.service.support import packed_rows, unpacked_rows
 from handful.service.transfer.archives import ArchiveLimits, named_files
 from handful.storage.records import ClassifierRecord, ClassRecord, HeadRecord, ShotRecord, Support
 from handful.tensors import pack, unpack
