@@ -1,7 +1,7 @@
 """Mixed reads and writes at 80 % of what the service can take: errors, times, and what becomes of its memory.
 
-First the same mix is asked by as many clients as it takes to keep the service busy: that is its capacity.
-Then requests come at 80 % of that rate, at random times, whether or not earlier ones are answered. Of 20
+First the classifier grows to the size that it keeps, and the same mix is asked by as many clients as it takes
+to keep the service busy: that is its capacity. Then requests come at 80 % of that rate, at random times, whether or not earlier ones are answered. Of 20
 requests: 12 classify a picture, 2 a row, 1 explains, 1 lists, 2 add a shot, 1 deletes the oldest, 1 makes and
 deletes a classifier. So what is kept stays of one size, and memory that grows is lost. Exits 1 for an error,
 and where memory in the last minute is more than 3 % above that in the third.
@@ -37,18 +37,20 @@ _MIX = [
     "delete a shot",
     "make and delete a classifier",
 ]
-_MOST_SHOTS = 200  # added ones that are there at once; above, one more is deleted
+_MOST_SHOTS = 48  # added ones that are there at once; above, one more is deleted
 
 
 class Visitors:
     """Ask for all sorts of things, and note how it went."""
 
-    def __init__(self, client: httpx2.AsyncClient, there: str, pictures: list[bytes]) -> None:
+    def __init__(
+        self, client: httpx2.AsyncClient, there: str, pictures: list[bytes], added: deque[str]
+    ) -> None:
         self._client = client
         self._there = there
         self._pictures = pictures
         self._rng = random.Random(0)
-        self._added: deque[str] = deque()
+        self._added = added
         self.seconds: dict[str, list[float]] = {what: [] for what in dict.fromkeys(_MIX)}
         self.errors: Counter[str] = Counter()
 
@@ -59,14 +61,15 @@ class Visitors:
             what = "add a shot"
         begun = perf_counter()
         try:
-            await self._do(what)
+            await self.do(what)
         except httpx2.HTTPStatusError as exc:
             self.errors[f"{what}: {exc.response.status_code} {exc.response.text[:200]}"] += 1
         except httpx2.TransportError as exc:
             self.errors[f"{what}: {type(exc).__name__}"] += 1
         self.seconds[what].append(perf_counter() - begun)
 
-    async def _do(self, what: str) -> None:
+    async def do(self, what: str) -> None:
+        """A request of that kind. Raises what the client raises."""
         picture = self._rng.choice(self._pictures) + self._rng.randbytes(8)  # never seen before
         row = [self._rng.gauss(0, 1) for _ in range(DIMENSION)] if what == "classify a row" else []
         match what:
@@ -145,11 +148,14 @@ async def soak(server: Server, args: argparse.Namespace) -> tuple[Visitors, floa
             files=[("files", (f"{at}.jpg", one, "image/jpeg")) for at, one in enumerate(pictures)],
         )
         taught.raise_for_status()
-        first = Visitors(client, there, pictures)
+        added: deque[str] = deque()
+        first = Visitors(client, there, pictures, added)
+        while len(added) < _MOST_SHOTS:
+            await first.do("add a shot")
         most = await capacity(first, seconds=args.capacity_seconds)
         if first.errors:
             sys.exit(f"errors while the capacity was measured: {first.errors.most_common(3)}")
-        visitors = Visitors(client, there, pictures)
+        visitors = Visitors(client, there, pictures, added)
         begun = perf_counter()
         memory = await steadily(visitors, server, rate=LOAD * most, seconds=60 * args.minutes)
         return visitors, most, perf_counter() - begun, memory
