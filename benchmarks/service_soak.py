@@ -1,10 +1,11 @@
 """Mixed reads and writes at 80 % of what the service can take: errors, times, and what becomes of its memory.
 
 First the classifier grows to the size that it keeps, and the same mix is asked by as many clients as it takes
-to keep the service busy: that is its capacity. Then requests come at 80 % of that rate, at random times, whether or not earlier ones are answered. Of 20
-requests: 12 classify a picture, 2 a row, 1 explains, 1 lists, 2 add a shot, 1 deletes the oldest, 1 makes and
-deletes a classifier. So what is kept stays of one size, and memory that grows is lost. Exits 1 for an error,
-and where memory in the last minute is more than 3 % above that in the third.
+to keep the service busy: that is its capacity. Then requests come at 80 % of that rate, at random times,
+whether or not earlier ones are answered. Of 20 requests: 12 classify a picture, 2 a row, 1 explains, 1 lists,
+2 add a shot, 1 deletes the oldest, 1 makes and deletes a classifier. So what is kept stays of one size, and
+memory that grows is lost. Exits 1 for an error, and where memory in the last minute is more than 3 % above
+that in the third.
 
     python benchmarks/service_soak.py --minutes 10
 """

@@ -26,8 +26,8 @@ from handful.background import Background
 from handful.rows import unit
 from handful.service.answers import Asked
 from handful.service.classifiers import NewClass, NewClassifier
+from handful.service.new_shots import NewShot
 from handful.service.service import Service, open_service
-from handful.service.shots import NewShot
 from handful.settings import Settings
 from handful.storage.backup import backup
 
