@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 import weights
-from golden import PICTURES, ROOT, TEXTS, golden, square
 from models import lite2_features, lite2_logits, minilm_sentence
 from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.numpy import load_file
@@ -15,6 +14,7 @@ from conversion.graph import to_int8
 from conversion.legacy_torch import load_checkpoint
 from conversion.lite2 import image_graph
 from conversion.minilm import text_graph
+from golden import PICTURES, ROOT, TEXTS, golden, square
 from handful.encoders.sentences import SentenceTower
 from handful.encoders.session import SessionOptions, open_session
 from handful.encoders.shipped import Shipped
