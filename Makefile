@@ -62,9 +62,10 @@ ifdef FEATURES
 endif
 
 # An hour or so: MINUTES=1 ROUNDS=10 make soak is a quick look.
-soak: $(READY)  ## ten minutes of steady load, and 200 times SIGKILL of the service while it is written to
+soak: $(READY)  ## ten minutes of steady load, and 200 times SIGKILL of the service, and of what writes to its store
 	$(PYTHON) benchmarks/service_soak.py --minutes $(or $(MINUTES),10)
 	$(PYTHON) benchmarks/service_kill.py --rounds $(or $(ROUNDS),200)
+	$(PYTHON) -m tests.storage.crash.killing --rounds $(or $(ROUNDS),200)
 
 figures: $(READY)  ## put the results of benchmarks, and what its code prints, into the README
 	$(PYTHON) scripts/readme_figures.py
