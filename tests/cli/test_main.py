@@ -125,9 +125,7 @@ def test_control_c_ends_quietly(waste):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
-    assert process.returncode == 130
-    assert err == "handful: stopped\n"
-    assert out == ""
+    assert (process.returncode, out, err) == (130, "", "handful: stopped\n")
 
 
 def _reads_its_input(pid):

@@ -25,7 +25,9 @@ class Outcome(NamedTuple):
     resident: int  # bytes of resident memory above rest, at the peak
 
 
-def run_limited(target: str, cases: Mapping[str, object]) -> dict[str, Outcome]:
+def run_limited(
+    target: str, cases: Mapping[str, object], *, cpu_seconds: int = CPU_SECONDS
+) -> dict[str, Outcome]:
     """Call `target` ("package.module:function") with each case's value, pickled, in a child of its own.
 
     A child over its limits ends with error "killed" (too much time) or, of memory, mostly "MemoryError".
@@ -37,7 +39,7 @@ def run_limited(target: str, cases: Mapping[str, object]) -> dict[str, Outcome]:
         "PYTHONWARNINGS": "error",
     }
     done = subprocess.run(
-        [sys.executable, __file__, target],
+        [sys.executable, __file__, target, str(cpu_seconds)],
         input=pickle.dumps(dict(cases)),
         stdout=subprocess.PIPE,
         env=environment,
@@ -57,11 +59,11 @@ def _at_rest() -> tuple[int, int]:
     return int(size) * resource.getpagesize(), int(resident) * resource.getpagesize()
 
 
-def _child(function: object, value: object, answer: int) -> None:
+def _child(function: object, value: object, answer: int, cpu_seconds: int) -> None:
     address_space, resident = _at_rest()
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    spent = int(usage.ru_utime + usage.ru_stime)
-    resource.setrlimit(resource.RLIMIT_CPU, (spent + CPU_SECONDS, spent + CPU_SECONDS))
+    limit = round(usage.ru_utime + usage.ru_stime) + cpu_seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
     resource.setrlimit(resource.RLIMIT_AS, (address_space + MEMORY, address_space + MEMORY))
     try:
         error, text = None, repr(function(value))[:500]  # type: ignore[operator]
@@ -80,7 +82,7 @@ def main() -> None:
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            _child(function, value, writing)
+            _child(function, value, writing, int(sys.argv[2]))
             os._exit(0)
         os.close(writing)
         with os.fdopen(reading, "rb") as file:
