@@ -65,6 +65,35 @@ def taught(rows):
     return make
 
 
+@pytest.fixture(scope="session")
+def ended():
+    """Waits for a job's final state."""
+
+    async def wait(service, job):
+        *_, last = [state async for state in service.jobs.events(job.tenant, job.id)]
+        return last
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def blurred():
+    """A classifier of rows around as many axes as there are classes; `blur` mixes them up."""
+
+    async def make(service, *, classes=("red", "green"), shots=8, blur=0.3, tenant="default", **settings):
+        rng = np.random.default_rng(0)
+        view = await service.classifiers.create(tenant, NewClassifier(name="taught", **settings))
+        new = [
+            NewShot(label=name, row=np.eye(28)[at] + blur * rng.standard_normal(28), pointer=f"/{at}")
+            for at, name in enumerate(classes)
+            for _ in range(shots)
+        ]
+        views = await service.shots.add(tenant, view.record.id, new)
+        return view.record.id, views
+
+    return make
+
+
 @pytest.fixture
 def calls(monkeypatch):
     """Calls of the store by name, apart from those that are made all the time for nobody."""

@@ -140,7 +140,7 @@ def _text(head: Head) -> Rows | None:
 def _shots_of(head: Head) -> tuple[Rows, IntArray, list[int]]:
     """Rows (N, D) of the plain pictures, the first of each shot, their classes (N,) and groups."""
     support = _support(head)
-    first = _first_rows(support.ids)
+    first = first_rows(support.ids)
     return support.X[first], support.y[first], support.groups[first].tolist()
 
 
@@ -150,14 +150,15 @@ def _support(head: Head) -> Support:
     return head.support
 
 
-def _first_rows(ids: Sequence[str]) -> IntArray:
+def first_rows(ids: Sequence[str]) -> IntArray:
+    """(S,) the first row of each shot; the rows of a shot follow each other.    ids : (N,) shots of rows."""
     return np.array([row for row, name in enumerate(ids) if row == 0 or ids[row - 1] != name], np.int64)
 
 
 def _support_teacher(head: Head) -> Teach:
     """Teach parts of a head's support, with all views, as the head itself was taught."""
     support = _support(head)
-    shot_of_row = np.searchsorted(_first_rows(support.ids), np.arange(len(support.ids)), side="right") - 1
+    shot_of_row = np.searchsorted(first_rows(support.ids), np.arange(len(support.ids)), side="right") - 1
 
     def teach(episode: Episode) -> Taught:
         rows = np.flatnonzero(np.isin(shot_of_row, episode.support))

@@ -229,7 +229,7 @@ def fit(
     """Raises ConflictError where the method can make nothing of them."""
     if method == "zero-shot":
         _check_words(rows.classifier, classes, text)
-    y = np.searchsorted(np.array([one.key for one in classes]), rows.keys)
+    y = rows.places(classes)
     try:
         return fit_head(
             method,

@@ -1,6 +1,6 @@
 """The support of a classifier: as the store keeps it, and as arrays."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,10 @@ class SupportRows:
     ids: tuple[str, ...]
     groups: tuple[str, ...]
     pictured: frozenset[str]
+
+    def places(self, classes: Sequence[ClassRecord]) -> IntArray:
+        """(N,) where each row's class stands among `classes`, which are by key."""
+        return np.searchsorted([one.key for one in classes], self.keys)
 
     @property
     def nbytes(self) -> int:

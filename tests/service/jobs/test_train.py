@@ -13,10 +13,10 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_trained_head_answers_at_once_and_says_that_it_is_stale_after_the_next_shot(
-    opened, taught, ended
+    opened, blurred, ended
 ):
     async with opened() as service:
-        id, _ = await taught(service)
+        id, _ = await blurred(service)
         job = await service.jobs.submit("default", "train", id, {"method": "tip-f"})
         last = await ended(service, job)
         assert last.status == "succeeded"
@@ -35,12 +35,12 @@ async def test_a_trained_head_answers_at_once_and_says_that_it_is_stale_after_th
 
 
 async def test_a_shot_that_comes_while_it_trains_makes_the_new_head_stale_from_the_start(
-    opened, taught, ended, monkeypatch
+    opened, blurred, ended, monkeypatch
 ):
     from handful.service.jobs import train
 
     async with opened() as service:
-        id, shots = await taught(service)
+        id, shots = await blurred(service)
         fit, loop = train.fit_head, asyncio.get_running_loop()
 
         def meanwhile(*given, **named):
@@ -57,10 +57,10 @@ async def test_a_shot_that_comes_while_it_trains_makes_the_new_head_stale_from_t
         assert (record.head_version, record.stale) == (last.result["version"], True)
 
 
-async def test_training_is_cancelled_in_the_middle_and_leaves_no_head(opened, taught, monkeypatch):
+async def test_training_is_cancelled_in_the_middle_and_leaves_no_head(opened, blurred, monkeypatch):
     monkeypatch.setattr(training, "_PATIENCE", 10**9)
     async with opened() as service:
-        id, _ = await taught(service, shots=20, blur=0.6)
+        id, _ = await blurred(service, shots=20, blur=0.6)
         before = (await service.classifiers.get("default", id)).record
         job = await service.jobs.submit(
             "default", "train", id, {"method": "clip-adapter", "options": {"epochs": 100_000}}
@@ -106,17 +106,17 @@ async def test_views_are_made_of_kept_pictures_alone(opened, png, ended, tiny_en
         ({"method": "tip-f", "views": "sideways"}, "/views", "no policy of views 'sideways'"),
     ],
 )
-async def test_what_cannot_be_trained_is_said_before_there_is_a_job(opened, taught, request_, pointer, says):
+async def test_what_cannot_be_trained_is_said_before_there_is_a_job(opened, blurred, request_, pointer, says):
     async with opened() as service:
-        id, _ = await taught(service, shots=1)
+        id, _ = await blurred(service, shots=1)
         with pytest.raises(RequestError, match=says) as caught:
             await service.jobs.submit("default", "train", id, request_)
         assert caught.value.pointer == pointer
 
 
-async def test_another_tenants_classifier_cannot_be_trained(opened, taught):
+async def test_another_tenants_classifier_cannot_be_trained(opened, blurred):
     async with opened() as service:
-        id, _ = await taught(service, shots=1)
+        id, _ = await blurred(service, shots=1)
         with pytest.raises(NotFoundError, match=f"there is no classifier {id!r}"):
             await service.jobs.submit("other", "train", id, {"method": "tip-f"})
 

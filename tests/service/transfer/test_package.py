@@ -82,9 +82,9 @@ async def test_an_imported_classifier_answers_as_the_exported_one_to_another_ten
         assert (usage.shots, usage.image_bytes) == (9, view.record.image_bytes)
 
 
-async def test_a_trained_head_comes_along_and_can_still_be_written_to(opened, taught, ended):
+async def test_a_trained_head_comes_along_and_can_still_be_written_to(opened, blurred, ended):
     async with opened() as service:
-        id, _ = await taught(service, shots=12, blur=0.4)
+        id, _ = await blurred(service, shots=12, blur=0.4)
         await ended(service, await service.jobs.submit("default", "train", id, {"method": "tip-f"}))
         before = await scores(service, id)
         view = await service.transfer.import_classifier("default", streamed(await exported(service, id)))

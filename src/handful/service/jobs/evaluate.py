@@ -10,6 +10,7 @@ from handful.adapters.head import fit_head
 from handful.encoders import Encoder
 from handful.errors import ConflictError, RequestError, SupportError
 from handful.evaluation import HeldOut
+from handful.evaluation.classifier import first_rows
 from handful.evaluation.curve import Taught
 from handful.evaluation.episodes import Episode
 from handful.evaluation.held_out import hold_out
@@ -73,11 +74,9 @@ def _report(
 ) -> Mapping[str, Any]:
     tell = work.noting()
     # One row for each shot: the plain picture. Views of shots that are not asked are taught all the same.
-    first = np.array(
-        [at for at, name in enumerate(rows.ids) if at == 0 or rows.ids[at - 1] != name], np.int64
-    )
+    first = first_rows(rows.ids)
     shot_of_row = np.searchsorted(first, np.arange(len(rows.ids)), side="right") - 1
-    y = np.searchsorted([one.key for one in classes], rows.keys)
+    y = rows.places(classes)
 
     def teach(episode: Episode) -> Taught:
         taught = np.flatnonzero(np.isin(shot_of_row, episode.support))

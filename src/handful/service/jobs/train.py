@@ -189,7 +189,7 @@ def _fit(
     encoded: bool,
 ) -> Head:
     tell = work.noting()
-    y = np.searchsorted([one.key for one in classes], rows.keys)
+    y = rows.places(classes)
     try:
         with watched(lambda part: tell(_ENCODING + (1 - _ENCODING) * part if encoded else part)):
             return fit_head(
