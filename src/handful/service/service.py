@@ -58,9 +58,9 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
     Raises StorageError where the store or the blobs cannot be opened.
     """
     async with AsyncExitStack() as stack:
+        blobs = blobs_of(settings)
         store = store_of(settings)
         stack.push_async_callback(store.close)
-        blobs = blobs_of(settings)
         encoding = Encoding(settings, encoder)
         stack.push_async_callback(encoding.close)
         heads = Heads(store, encoding, settings)
@@ -103,7 +103,8 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
 
 def store_of(settings: Settings) -> Store:
     """The store that the settings name. Raises StorageError."""
-    return open_store(settings.store_url or f"sqlite:///{settings.data_dir.absolute()}/store.sqlite")
+    url = settings.store_url or f"sqlite:///{settings.data_dir.absolute()}/store.sqlite"
+    return open_store(url, blobs_of(settings))
 
 
 def blobs_of(settings: Settings) -> Blobs:

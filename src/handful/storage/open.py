@@ -4,14 +4,17 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from handful.errors import StorageError
+from handful.storage.blobs import Blobs
 from handful.storage.sqlite import SqliteStore
 from handful.storage.store import Store
 
 _SQLITE = "sqlite:///"
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, blobs: Blobs | None = None) -> Store:
     """The store of a URL: sqlite:///relative/file or sqlite:////absolute/file.
+
+    blobs : where a store that holds little itself keeps the rest; Redis needs them.
 
     Raises StorageError for another kind of URL, and as the store does.
     """

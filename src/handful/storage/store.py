@@ -76,6 +76,10 @@ class Store(Protocol):
     Raises StorageError, or StorageFullError, where the store cannot be read or written.
     """
 
+    async def check(self) -> None:
+        """Return if it can be read. Raises StorageError, also where it is set up to lose what it is given."""
+        ...
+
     async def close(self) -> None:
         """Finish what was accepted, and let go."""
         ...
@@ -192,6 +196,21 @@ class Store(Protocol):
 
     async def usage(self, tenant: str) -> Usage:
         """What a tenant holds."""
+        ...
+
+    async def tenants(self, *, limit: int, after: str | None = None) -> list[str]:
+        """Those that have, or had, a classifier; by name, those behind `after`."""
+        ...
+
+    async def blob_names(self, tenant: str, id: str) -> frozenset[str] | None:
+        """All blobs that a classifier's records name, and those that the store itself keeps for it."""
+        ...
+
+    async def fold(self, now: datetime) -> int:
+        """Pack what was written some seconds ago into blobs, where the store does so; how many are left.
+
+        Changes no record and no revision. Safe beside every other call, also of other processes.
+        """
         ...
 
     async def trash(self, limit: int) -> list[Trash]:

@@ -65,6 +65,9 @@ class SqliteStore:
             self._reader = connect(file)
             self._write = Writer(file, idle=_bury)
 
+    async def check(self) -> None:
+        self._one("SELECT 1")
+
     async def close(self) -> None:
         await self._write.close()
         self._reader.close()
@@ -275,6 +278,27 @@ class SqliteStore:
     async def usage(self, tenant: str) -> Usage:
         with explained(self.file):
             return read_usage(self._reader, tenant)
+
+    async def tenants(self, *, limit: int, after: str | None = None) -> list[str]:
+        found = self._all(
+            "SELECT tenant FROM usage WHERE tenant > ? ORDER BY tenant LIMIT ?", after or "", limit
+        )
+        return [tenant for (tenant,) in found]
+
+    async def blob_names(self, tenant: str, id: str) -> frozenset[str] | None:
+        def read(disk: sqlite3.Connection) -> frozenset[str] | None:
+            found = disk.execute(
+                "SELECT pk FROM classifiers WHERE tenant = ? AND id = ?", (tenant, id)
+            ).fetchone()
+            if found is None:
+                return None
+            named = disk.execute("SELECT blob FROM shots WHERE classifier = ? AND blob IS NOT NULL", found)
+            return frozenset(name for (name,) in named)
+
+        return await self._in_thread(read)
+
+    async def fold(self, now: datetime) -> int:
+        return 0  # all of it is in the file
 
     async def trash(self, limit: int) -> list[Trash]:
         found = self._all(
