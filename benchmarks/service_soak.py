@@ -3,10 +3,10 @@
 First the classifier grows to the size that it keeps, and the same mix is asked by as many clients as it takes
 to keep the service busy: that is its capacity. Then requests come at 80 % of that rate, at random times,
 whether or not earlier ones are answered. The cache of embeddings is a small one: it fills before memory is
-measured, which would otherwise still grow by what a cache is meant to take. Of 20 requests: 12 classify a picture, 2 a row, 1 explains, 1 lists,
-2 add a shot, 1 deletes the oldest, 1 makes and deletes a classifier. So what is kept stays of one size, and
-memory that grows is lost. Exits 1 for an error, and where memory in the last minute is more than 3 % above
-that in the third.
+measured, which would otherwise still grow by what a cache is meant to take. Of 20 requests: 12 classify a
+picture, 2 a row, 1 explains, 1 lists, 2 add a shot, 1 deletes the oldest, 1 makes and deletes a classifier.
+So what is kept stays of one size, and memory that grows is lost. Exits 1 for an error, and where memory in
+the last minute is more than 3 % above that in the third.
 
     python benchmarks/service_soak.py --minutes 10
 """
