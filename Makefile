@@ -65,7 +65,7 @@ endif
 soak: $(READY)  ## ten minutes of steady load, and 200 times SIGKILL of the service, and of what writes to its store
 	$(PYTHON) benchmarks/service_soak.py --minutes $(or $(MINUTES),10)
 	$(PYTHON) benchmarks/service_kill.py --rounds $(or $(ROUNDS),200)
-	$(PYTHON) -m tests.storage.crash.killing --rounds $(or $(ROUNDS),200)
+	$(PYTHON) benchmarks/store_kill.py --rounds $(or $(ROUNDS),200)
 
 figures: $(READY)  ## put the results of benchmarks, and what its code prints, into the README
 	$(PYTHON) scripts/readme_figures.py
