@@ -28,7 +28,9 @@ demo: $(READY)  ## teach TrashNet through a service, and measure 1, 4 and 16 pho
 serve: $(READY)  ## start the service on this machine, with its data in build/served
 	$(BIN)/handful serve --data build/served
 
+# redis-tools holds the server, too, and starts none: tests run on it, and on the newer one among the packages of Python.
 test: $(READY)  ## run the tests and measure their coverage
+	@sh scripts/debian.sh redis-tools redis-check-rdb
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q --cov --cov-report=term
 
 lint: $(READY)  ## ruff, mypy --strict, which module may import which, and whether generated docs are up to date
