@@ -11,7 +11,8 @@
     ├── NotFittedError      a classifier asked before it was taught
     ├── MissingExtraError   an optional part that is not installed
     ├── StorageError        a store or its blobs that cannot be opened, read or written
-    │   └── StorageFullError    no room is left to write
+    │   ├── StorageFullError    no room is left to write
+    │   └── StorageSetupError   it is set up in a way that it cannot be used, and waiting does not help
     ├── ClientError         what a service answered to its client instead of what was asked for
     │   ├── UnreachableError    nothing, since it cannot be reached
     │   └── JobError            that a job failed or was cancelled
@@ -84,6 +85,10 @@ class StorageError(HandfulError, OSError):
 
 class StorageFullError(StorageError):
     """No room is left to write; nothing was written."""
+
+
+class StorageSetupError(StorageError):
+    """A store is of another kind or version, or set up to lose what it is given; somebody must change it."""
 
 
 class ClientError(HandfulError):

@@ -1,5 +1,6 @@
 """API keys: made, shown once, changed, checked."""
 
+import asyncio
 import hashlib
 from datetime import UTC, datetime, timedelta
 
@@ -65,6 +66,15 @@ async def test_a_revoked_key_works_no_longer_and_stays_listed_as_it_was_revoked(
     assert await keys.list() == [revoked]
     with pytest.raises(RequestError, match="revoked; create another"):
         await keys.rotate(record.id)
+
+
+async def test_a_key_that_is_rotated_and_revoked_at_once_is_revoked_in_the_end(keys, store):
+    elsewhere = Keys(store)
+    for revoking_first in (True, False):
+        record, _ = await keys.create("shop", "till", {"read"})
+        both = [elsewhere.revoke(record.id), keys.rotate(record.id)]
+        await asyncio.gather(*(both if revoking_first else reversed(both)), return_exceptions=True)
+        assert (await store.key(record.id)).revoked is not None
 
 
 async def test_another_process_hears_within_seconds_that_a_key_was_revoked(keys, store, monkeypatch):

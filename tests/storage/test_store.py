@@ -408,5 +408,19 @@ async def test_keys_come_back_and_are_changed_in_place(store: Store) -> None:
     assert await store.key("k9") is None
     assert [one.id for one in await store.keys()] == ["k1", "k2"]
     assert [one.id for one in await store.keys("other")] == ["k2"]
-    await store.put_key(replace(key, revoked=NOW))
+    await store.put_key(replace(key, revoked=NOW), before=key)
     assert await store.keys("shop") == [replace(key, revoked=NOW)]
+
+
+async def test_a_key_that_another_changed_meanwhile_is_not_written(store: Store) -> None:
+    key = KeyRecord(id="k", tenant="shop", name="till", digest="d", scopes=frozenset({"read"}), created=NOW)
+    with pytest.raises(ChangedMeanwhileError):
+        await store.put_key(replace(key, digest="e"), before=key)
+    assert await store.keys() == []
+    await store.put_key(key)
+    revoked = replace(key, revoked=NOW)
+    await store.put_key(revoked, before=key)
+    for before in (key, None):
+        with pytest.raises(ChangedMeanwhileError):
+            await store.put_key(replace(key, digest="e"), before=before)
+    assert await store.keys() == [revoked]

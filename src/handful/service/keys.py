@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -15,7 +16,7 @@ from cachetools import TTLCache
 from handful.errors import AccessError, NotFoundError, RequestError, StorageError
 from handful.service.names import checked_name
 from handful.storage.records import KeyRecord, Scope
-from handful.storage.store import Store
+from handful.storage.store import ChangedMeanwhileError, Store
 
 TENANT = "default"  # of those who need no key
 _PREFIX = "hfl"
@@ -70,19 +71,25 @@ class Keys:
 
     async def rotate(self, id: str) -> tuple[KeyRecord, str]:
         """Another secret for a key; the old one no longer works. Raises NotFoundError, RequestError."""
-        record = await self._of_id(id)
-        if record.revoked is not None:
-            raise RequestError(f"key {id} is revoked; create another")
-        if _expired(record):
-            raise RequestError(f"key {id} has expired; create another")
-        return await self._given_secret(record)
+        while True:
+            record = await self._of_id(id)
+            if record.revoked is not None:
+                raise RequestError(f"key {id} is revoked; create another")
+            if _expired(record):
+                raise RequestError(f"key {id} has expired; create another")
+            with suppress(ChangedMeanwhileError):  # another process was faster, and may have revoked it
+                return await self._given_secret(record, before=record)
 
     async def revoke(self, id: str) -> KeyRecord:
-        """The key works no longer. Raises NotFoundError."""
+        """The key works no longer, whatever other processes do with it meanwhile. Raises NotFoundError."""
         record = await self._of_id(id)
-        if record.revoked is None:
-            record = replace(record, revoked=datetime.now(UTC))
-            await self._store.put_key(record)
+        while record.revoked is None:
+            revoked = replace(record, revoked=datetime.now(UTC))
+            try:
+                await self._store.put_key(revoked, before=record)
+                record = revoked
+            except ChangedMeanwhileError:
+                record = await self._of_id(id)
         self._seen.clear()
         return record
 
@@ -116,10 +123,12 @@ class Keys:
             raise AccessError("this API key has expired")
         return record
 
-    async def _given_secret(self, record: KeyRecord) -> tuple[KeyRecord, str]:
+    async def _given_secret(
+        self, record: KeyRecord, *, before: KeyRecord | None = None
+    ) -> tuple[KeyRecord, str]:
         secret = f"{_PREFIX}_{record.id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
         made = replace(record, digest=sha256(secret.encode()).hexdigest())
-        await self._store.put_key(made)
+        await self._store.put_key(made, before=before)
         self._seen.clear()
         self._any = None
         return made, secret

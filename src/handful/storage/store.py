@@ -77,7 +77,11 @@ class Store(Protocol):
     """
 
     async def check(self) -> None:
-        """Return if it can be read. Raises StorageError, also where it is set up to lose what it is given."""
+        """Return if it can be read.
+
+        Raises StorageSetupError where it is set up to lose what it is given, or newer than this build;
+        StorageError where it is merely away.
+        """
         ...
 
     async def close(self) -> None:
@@ -182,8 +186,11 @@ class Store(Protocol):
 
     # ---- keys
 
-    async def put_key(self, key: KeyRecord) -> None:
-        """New, or in place of that with the same id."""
+    async def put_key(self, key: KeyRecord, *, before: KeyRecord | None = None) -> None:
+        """Write a key in place of `before`, as that was read; None: a new one.
+
+        Raises ChangedMeanwhileError where another stands under its id by now, or none; nothing is written.
+        """
         ...
 
     async def key(self, id: str) -> KeyRecord | None: ...

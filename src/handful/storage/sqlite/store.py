@@ -36,7 +36,7 @@ from handful.storage.sqlite.changes import (
 from handful.storage.sqlite.failures import explained
 from handful.storage.sqlite.schema import connect, migrate
 from handful.storage.sqlite.writer import Work, Writer
-from handful.storage.store import Change, Trash
+from handful.storage.store import Change, ChangedMeanwhileError, Trash
 
 T = TypeVar("T")
 Row = tuple[Any, ...]  # Any: each query has its own columns
@@ -256,13 +256,17 @@ class SqliteStore:
 
     # ---- keys
 
-    async def put_key(self, key: KeyRecord) -> None:
-        await self._write(
-            lambda disk: disk.execute(
+    async def put_key(self, key: KeyRecord, *, before: KeyRecord | None = None) -> None:
+        def write(disk: sqlite3.Connection) -> None:
+            found = disk.execute("SELECT record FROM keys WHERE id = ?", (key.id,)).fetchone()
+            if before != (None if found is None else codec.KEY.read(found[0])):
+                raise ChangedMeanwhileError(f"key {key.id} was changed meanwhile; read it again")
+            disk.execute(
                 "INSERT OR REPLACE INTO keys (id, tenant, record) VALUES (?, ?, ?)",
                 (key.id, key.tenant, codec.KEY.write(key)),
             )
-        )
+
+        await self._write(write)
 
     async def key(self, id: str) -> KeyRecord | None:
         found = self._one("SELECT record FROM keys WHERE id = ?", id)
