@@ -424,3 +424,41 @@ async def test_a_key_that_another_changed_meanwhile_is_not_written(store: Store)
         with pytest.raises(ChangedMeanwhileError):
             await store.put_key(replace(key, digest="e"), before=before)
     assert await store.keys() == [revoked]
+
+
+# ---- the store as a whole
+
+
+async def test_jobs_that_are_not_over_are_counted(store: Store) -> None:
+    assert await store.jobs_left() == 0
+    for tenant in ("shop", "other"):
+        await store.put_job(job(tenant=tenant))
+    done = job(status="succeeded")
+    await store.put_job(done)
+    assert await store.jobs_left() == 2
+    until = datetime.now(UTC) + timedelta(minutes=1)
+    claimed = await store.claim_job(token="t", now=datetime.now(UTC), lease_until=until)
+    assert claimed is not None
+    assert await store.jobs_left() == 2
+    await store.update_job(replace(claimed, status="failed"))
+    assert await store.jobs_left() == 1
+
+
+async def test_a_hold_of_the_trash_is_told_while_it_lasts(store: Store) -> None:
+    assert not await store.trash_held()
+    await store.hold_trash(datetime.now(UTC) + timedelta(minutes=1))
+    assert await store.trash_held()
+    await store.hold_trash(datetime.now(UTC) - timedelta(seconds=1))
+    assert not await store.trash_held()
+
+
+async def test_a_note_is_kept_until_another_takes_its_place(store: Store) -> None:
+    assert await store.note("migration") is None
+    await store.put_note("migration", b"\x00under way")
+    await store.put_note("other", b"x")
+    assert await store.note("migration") == b"\x00under way"
+    await store.put_note("migration", b"over")
+    assert await store.note("migration") == b"over"
+    await store.put_note("migration", None)
+    assert await store.note("migration") is None
+    assert await store.note("other") == b"x"

@@ -184,6 +184,10 @@ class Store(Protocol):
         """A queued job is cancelled; a running one is asked to stop; one that is over stays as it is."""
         ...
 
+    async def jobs_left(self) -> int:
+        """How many jobs of all tenants are not over."""
+        ...
+
     # ---- keys
 
     async def put_key(self, key: KeyRecord, *, before: KeyRecord | None = None) -> None:
@@ -232,6 +236,10 @@ class Store(Protocol):
         """Write all of it as of one moment into a new SQLite file, which `open_store` opens."""
         ...
 
+    async def trash_held(self) -> bool:
+        """Whether somebody holds it now, who may still need what no record names any more."""
+        ...
+
     async def forget_trash(self, ids: Sequence[int]) -> None:
         """They are removed."""
         ...
@@ -242,4 +250,12 @@ class Store(Protocol):
 
     async def forget_jobs(self, before: datetime, limit: int) -> int:
         """Drop jobs that were over before then, the longest over first; how many."""
+        ...
+
+    async def note(self, name: str) -> bytes | None:
+        """What was noted about the store as a whole."""
+        ...
+
+    async def put_note(self, name: str, data: bytes | None) -> None:
+        """Note something in place of what was noted; None forgets it."""
         ...

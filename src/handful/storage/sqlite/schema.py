@@ -49,6 +49,7 @@ _MIGRATIONS = (
     UPDATE jobs SET over_since = json_extract(CAST(record AS TEXT), '$.updated') WHERE NOT waiting;
     CREATE INDEX jobs_by_end ON jobs (over_since) WHERE over_since IS NOT NULL;
     """,
+    "CREATE TABLE notes (name TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;",
 )
 
 VERSION = len(_MIGRATIONS)

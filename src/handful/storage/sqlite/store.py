@@ -254,6 +254,10 @@ class SqliteStore:
 
         return await self._write(write)
 
+    async def jobs_left(self) -> int:
+        found = self._one("SELECT count(*) FROM jobs WHERE waiting")
+        return 0 if found is None else int(found[0])
+
     # ---- keys
 
     async def put_key(self, key: KeyRecord, *, before: KeyRecord | None = None) -> None:
@@ -320,6 +324,9 @@ class SqliteStore:
             )
         )
 
+    async def trash_held(self) -> bool:
+        return self._one("SELECT 1 FROM trash_hold WHERE until > ?", stamp(datetime.now(UTC))) is not None
+
     async def dump(self, file: Path) -> None:
         def write() -> None:
             with explained(self.file), closing(connect(self.file)) as disk:
@@ -347,6 +354,17 @@ class SqliteStore:
             return gone.rowcount
 
         return await self._write(write)
+
+    async def note(self, name: str) -> bytes | None:
+        found = self._one("SELECT data FROM notes WHERE name = ?", name)
+        return None if found is None else bytes(found[0])
+
+    async def put_note(self, name: str, data: bytes | None) -> None:
+        if data is None:
+            await self._write(lambda disk: disk.execute("DELETE FROM notes WHERE name = ?", (name,)))
+            return
+        put = "INSERT OR REPLACE INTO notes (name, data) VALUES (?, ?)"
+        await self._write(lambda disk: disk.execute(put, (name, data)))
 
     # ---- reading
 
