@@ -11,6 +11,7 @@ import pytest
 from handful.encoders import Encoder
 from handful.service.classifiers import NewClassifier
 from handful.service.service import open_service, store_of
+from handful.service.transfer.uploads import FOLDER
 from handful.settings import Settings
 from handful.storage.ids import new_id
 from handful.storage.records import JobRecord
@@ -44,7 +45,7 @@ async def test_jobs_that_have_long_been_over_are_forgotten_with_their_uploads(
     store = store_of(settings)
     await asyncio.gather(*(store.put_job(job) for job in (*old, recent)))
     await store.close()
-    upload = tmp_path / "uploads" / "default" / old[0].id
+    upload = tmp_path / "blobs" / FOLDER / "default" / old[0].id
     upload.parent.mkdir(parents=True)
     upload.write_bytes(b"an archive")
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,44 @@ async def test_a_blob_that_does_not_hold_what_its_name_says_is_not_given_out(blo
     await blobs.put(name, b"crumb")
     with pytest.raises(StorageError, match="damaged"):
         await blobs.get(name)
+
+
+async def test_a_stream_is_written_as_it_comes_and_read_piece_by_piece(blobs: Blobs) -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        for number in range(40):
+            yield bytes([number]) * 100_000
+
+    assert await blobs.size("shop/large") is None
+    assert await blobs.written("shop/large") is None
+    await blobs.put_stream("shop/large", stream())
+    assert await blobs.size("shop/large") == 4_000_000
+    written = await blobs.written("shop/large")
+    assert written is not None
+    assert timedelta(0) <= datetime.now(UTC) - written < timedelta(hours=1)
+    with blobs.open("shop/large") as file:
+        file.seek(3_900_000)
+        assert file.read(1) == bytes([39])
+        file.seek(0)
+        assert file.read() == b"".join([bytes([number]) * 100_000 for number in range(40)])
+
+
+async def test_a_stream_that_breaks_off_leaves_nothing(blobs: Blobs) -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"x" * 2**21
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await blobs.put_stream("shop/large", stream())
+    assert await blobs.get("shop/large") is None
+
+
+async def test_what_lies_aside_is_of_its_own(blobs: Blobs) -> None:
+    aside = Blobs(blobs.url, aside=".aside")
+    await blobs.put("shop/a", b"a")
+    await aside.put("shop/b", b"b")
+    assert (await blobs.names(), await aside.names()) == (["shop/a"], ["shop/b"])
+    await blobs.remove("shop/")
+    assert await aside.get("shop/b") == b"b"
 
 
 @pytest.mark.parametrize(

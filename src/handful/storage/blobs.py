@@ -1,19 +1,21 @@
 """Blobs: pictures and other large things under names, in a folder or wherever fsspec reaches."""
 
+import io
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from errno import EDQUOT, EFBIG, ENOSPC
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import fsspec
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 from cachetools import LRUCache
 from fsspec.implementations.local import LocalFileSystem
 
@@ -28,6 +30,11 @@ _DIGEST = re.compile(rf"-([0-9a-f]{{{_DIGITS}}})\.[a-z]+$")
 _UNFINISHED = ".part-"
 _REMEMBERED = 4096  # folders whose own names are known to be on the disk
 _AT_ONCE = 16  # threads that wait for the disk or the network
+_CHUNK = 2**20  # bytes of a stream that are read or written together
+
+
+class DamagedBlobError(StorageError):
+    """A blob does not hold what its name says."""
 
 
 def digest_name(prefix: str, data: bytes, suffix: str) -> str:
@@ -43,15 +50,17 @@ class Blobs:
     """Whole values by name, of the form "a/b/c". What `put` returned from is on the disk.
 
     A blob whose name ends in a digest, as `digest_name` makes it, is checked when it is read.
+    aside : a folder inside the place, whose name begins with a dot: what lies there are blobs of their own,
+    which are none of the place's.
     Raises StorageError, or StorageFullError, for what cannot be read or written, and for a name that is
     none.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, aside: str | None = None) -> None:
         self.url = url
         with self._explained(url):
             self._files, root = fsspec.url_to_fs(url)
-            self._root = str(root).rstrip("/")
+            self._root = "/".join([str(root).rstrip("/"), *([aside] if aside else [])])
             self._local = isinstance(self._files, LocalFileSystem)
             if self._local:
                 make_folder(Path(self._root))
@@ -64,6 +73,42 @@ class Blobs:
     async def put(self, name: str, data: bytes) -> None:
         """Write a blob, as a whole or not at all."""
         await self._run(partial(self._put, name, data))
+
+    async def put_stream(self, name: str, stream: AsyncIterator[bytes]) -> None:
+        """Write a blob as it comes, which may be large; all of it, or what the stream raises is raised.
+
+        Others may see a part of it meanwhile. A part stays only where the process is killed.
+        """
+        file = await self._run(partial(self._create, name))
+        try:
+            waiting = bytearray()
+            async for chunk in stream:
+                waiting += chunk
+                if len(waiting) >= _CHUNK:
+                    await self._run(partial(self._write, name, file, bytes(waiting)))
+                    waiting.clear()
+            await self._run(partial(self._write, name, file, bytes(waiting)))
+            await self._run(partial(self._finish, name, file))
+        except BaseException:
+            with CancelScope(shield=True), suppress(StorageError):
+                await self._run(partial(self._discard, name, file))
+            raise
+
+    def open(self, name: str) -> IO[bytes]:
+        """A blob to be read from in a thread, piece by piece, from wherever. Nothing checks its digest."""
+        place = self._place(name)
+        with self._explained(name):
+            if self._local:
+                return Path(place).open("rb")
+            return io.BufferedReader(self._files.open(place, "rb"), _CHUNK)
+
+    async def size(self, name: str) -> int | None:
+        """Bytes of a blob, or None where there is no such blob."""
+        return await self._run(partial(self._size, name))
+
+    async def written(self, name: str) -> datetime | None:
+        """When a blob was last written to; None where there is none, or the place does not know."""
+        return await self._run(partial(self._written, name))
 
     async def get(self, name: str) -> bytes | None:
         """Its bytes, or None where there is no such blob."""
@@ -103,8 +148,56 @@ class Blobs:
                 return None
         said = _DIGEST.search(name)
         if said is not None and not sha256(data).hexdigest().startswith(said[1]):
-            raise StorageError(f"the blob {name} is damaged: it does not hold what its name says")
+            raise DamagedBlobError(f"the blob {name} is damaged: it does not hold what its name says")
         return data
+
+    def _create(self, name: str) -> IO[bytes]:
+        place = self._place(name)
+        with self._explained(name):
+            if self._local:
+                Path(place).parent.mkdir(parents=True, exist_ok=True)
+                return Path(place).open("wb")
+            file: IO[bytes] = self._files.open(place, "wb")
+            return file
+
+    def _write(self, name: str, file: IO[bytes], data: bytes) -> None:
+        with self._explained(name):
+            file.write(data)
+
+    def _finish(self, name: str, file: IO[bytes]) -> None:
+        with self._explained(name), file:
+            if not self._local:
+                return
+            file.flush()
+            os.fsync(file.fileno())
+            folder = Path(self._place(name)).parent
+            sync_folder(folder)
+            self._keep_folder(folder)
+
+    def _discard(self, name: str, file: IO[bytes]) -> None:
+        try:
+            with self._explained(name):
+                file.close()
+        finally:
+            self._remove(name)
+
+    def _size(self, name: str) -> int | None:
+        place = self._place(name)
+        with self._explained(name):
+            try:
+                self._files.invalidate_cache()
+                return int(self._files.size(place))
+            except FileNotFoundError:
+                return None
+
+    def _written(self, name: str) -> datetime | None:
+        place = self._place(name)
+        with self._explained(name):
+            try:
+                told: datetime = self._files.modified(place)
+            except (FileNotFoundError, NotImplementedError):
+                return None
+        return told if told.tzinfo is not None else told.replace(tzinfo=UTC)
 
     def _remove(self, name: str) -> None:
         place = self._place(name)
@@ -123,7 +216,8 @@ class Blobs:
             except FileNotFoundError:
                 return []
         cut = len(self._root) + 1
-        return sorted(str(path)[cut:] for path in found if _UNFINISHED not in str(path))
+        names = (str(path)[cut:] for path in found)
+        return sorted(name for name in names if not any(part.startswith(".") for part in name.split("/")))
 
     def _place(self, name: str) -> str:
         bare = name.removesuffix("/")

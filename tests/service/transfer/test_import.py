@@ -13,6 +13,7 @@ from handful.errors import NotFoundError, TooLargeError
 from handful.service.answers import Asked
 from handful.service.classifiers import NewClassifier
 from handful.service.transfer import ndjson
+from handful.service.transfer.uploads import FOLDER
 
 pytestmark = pytest.mark.anyio
 
@@ -67,7 +68,7 @@ async def test_an_archive_becomes_shots_in_its_order_and_answers(opened, png, en
             "default", id, Asked(images=[png("blue", 99)], pointers=["/images/0"])
         )
         assert answer.predictions[0].label == "blue"
-    assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == []
+    assert [path for path in (tmp_path / "blobs" / FOLDER).rglob("*") if path.is_file()] == []
 
 
 async def test_what_cannot_be_read_is_named_and_the_rest_is_taken(opened, png, ended):
@@ -143,7 +144,7 @@ async def test_too_large_an_archive_and_a_stranger_s_classifier_are_refused_befo
             await service.transfer.start_archive("default", id, streamed(os.urandom(5000)))
         with pytest.raises(NotFoundError):
             await service.transfer.start_archive("other", id, streamed(b"x"))
-    assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == []
+    assert [path for path in (tmp_path / "blobs" / FOLDER).rglob("*") if path.is_file()] == []
 
 
 # ---- lines

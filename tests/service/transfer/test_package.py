@@ -13,6 +13,7 @@ from handful.service.answers import Asked
 from handful.service.classifiers import ClassifierPatch, NewClassifier
 from handful.service.new_shots import NewShot
 from handful.service.service import open_service
+from handful.service.transfer.uploads import FOLDER
 from handful.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -201,7 +202,7 @@ async def test_a_package_that_is_not_as_it_was_exported_is_refused_and_leaves_no
         with pytest.raises(RequestError, match=says):
             await service.transfer.import_classifier("default", streamed(package))
         assert (await service.classifiers.usage("default"), await service.blobs.names()) == held
-    assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == []
+    assert [path for path in (tmp_path / "blobs" / FOLDER).rglob("*") if path.is_file()] == []
 
 
 async def test_a_head_that_does_not_fit_is_refused(opened, pictured):

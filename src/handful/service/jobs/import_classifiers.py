@@ -47,13 +47,12 @@ class ImportClassifiers:
         self._most_images = settings.request_max_images
 
     async def run(self, work: Work) -> Mapping[str, Any]:
-        path = self._uploads.path(work.job.tenant, work.job.id)
-        if not await asyncio.to_thread(path.is_file):
+        size = await self._uploads.size(work.job.tenant, work.job.id)
+        if size is None:
             raise RequestError("the upload of this job is gone; send it again")
-        size = path.stat().st_size
         cursor: dict[str, Any] = {"at": 0, "lines": 0, "made": 0, "ids": [], "failed": [], "failed_count": 0}
         cursor |= work.job.cursor
-        lines = numbered_lines(path, cursor["at"])
+        lines = numbered_lines(self._uploads.upload(work.job.tenant, work.job.id), cursor["at"])
         first = cursor["lines"]
         while some := await asyncio.to_thread(self._take, lines):
             outcomes = await asyncio.gather(
@@ -88,7 +87,7 @@ class ImportClassifiers:
         }
 
     async def over(self, job: JobRecord) -> None:
-        await asyncio.to_thread(self._uploads.remove, job.tenant, job.id)
+        await self._uploads.remove(job.tenant, job.id)
 
     async def _one(self, work: Work, number: int, line: "ParsedLine") -> str | dict[str, Any]:
         """The new classifier's id; or what is wrong with the line."""

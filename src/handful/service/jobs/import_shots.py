@@ -39,10 +39,10 @@ class ImportShots:
         )
 
     async def run(self, work: Work) -> Mapping[str, Any]:
-        path = self._uploads.path(work.job.tenant, work.job.id)
-        if not await asyncio.to_thread(path.is_file):
+        upload = self._uploads.upload(work.job.tenant, work.job.id)
+        if await self._uploads.size(work.job.tenant, work.job.id) is None:
             raise RequestError("the upload of this job is gone; send it again")
-        scanned = await asyncio.to_thread(scan, path, self._limits)
+        scanned = await asyncio.to_thread(scan, upload, self._limits)
         count = scanned.files
         if not count:
             raise RequestError("this archive holds no files; put pictures into a folder for each class")
@@ -50,7 +50,7 @@ class ImportShots:
         added = int(work.job.cursor.get("added", 0))
         skipped = list(work.job.cursor.get("skipped", ()))
         skipped_count = int(work.job.cursor.get("skipped_count", 0))
-        entries = class_folders(path, self._limits, scanned, start=done)
+        entries = class_folders(upload, self._limits, scanned, start=done)
         while some := await asyncio.to_thread(_take, entries):
             try:
                 refused = await self._add(work, some)
@@ -68,7 +68,7 @@ class ImportShots:
         return {"shots": added, "skipped_count": skipped_count, "skipped": skipped}
 
     async def over(self, job: JobRecord) -> None:
-        await asyncio.to_thread(self._uploads.remove, job.tenant, job.id)
+        await self._uploads.remove(job.tenant, job.id)
 
     async def _add(self, work: Work, entries: list[Entry]) -> list[dict[str, str]]:
         """Add what can be added; what cannot, and why."""

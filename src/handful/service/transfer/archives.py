@@ -1,6 +1,7 @@
 """Archives of others, read with distrust: nothing is unpacked to disk, and everything is counted."""
 
 import gzip
+import os
 import re
 import struct
 import zlib
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EINVAL
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from tarfile import TarError
 from typing import IO, cast
 from zipfile import BadZipFile
@@ -16,6 +17,7 @@ from zipfile import BadZipFile
 from handful.errors import RequestError, StorageError
 from handful.service.transfer.members import Member, shown
 from handful.service.transfer.tars import tar_files
+from handful.service.transfer.uploads import Source
 from handful.service.transfer.zips import zip_files
 from handful.sources import printable
 
@@ -58,7 +60,7 @@ class Entry:
     wrong: str | None = None
 
 
-def scan(path: Path, limits: ArchiveLimits) -> Scan:
+def scan(source: Source, limits: ArchiveLimits) -> Scan:
     """Look through a zip, tar or tar.gz without keeping anything.
 
     What begins with a dot, and other clutter of systems, does not count. One folder around all others is
@@ -66,7 +68,7 @@ def scan(path: Path, limits: ArchiveLimits) -> Scan:
     Raises RequestError for an archive that is damaged, encrypted, or larger than allowed, and for entries
     that are links or devices, leave the archive, or stand in it twice.
     """
-    parts = [PurePosixPath(name).parts for name, _ in _files(path, limits, read=False)]
+    parts = [PurePosixPath(name).parts for name, _ in _files(source, limits, read=False)]
     first = {own[0] for own in parts}
     root = int(len(first) == 1 and min(len(own) for own in parts) > 2)
     top = {own[root].lower() for own in parts if len(own) > root + 1}
@@ -77,12 +79,12 @@ def scan(path: Path, limits: ArchiveLimits) -> Scan:
     return Scan(len(parts), root)
 
 
-def class_folders(path: Path, limits: ArchiveLimits, scanned: Scan, *, start: int = 0) -> Iterator[Entry]:
+def class_folders(source: Source, limits: ArchiveLimits, scanned: Scan, *, start: int = 0) -> Iterator[Entry]:
     """The files that count, from number `start` on; pictures in folders below belong to the class above.
 
     Raises as `scan`.
     """
-    files = _files(path, limits, read=True, start=start)
+    files = _files(source, limits, read=True, start=start)
     for number, (name, data) in enumerate(files, start=start):
         parts = PurePosixPath(name).parts[scanned.root :]
         if len(parts) < 2:
@@ -93,32 +95,34 @@ def class_folders(path: Path, limits: ArchiveLimits, scanned: Scan, *, start: in
             yield Entry(number, name, parts[0], data)
 
 
-def named_files(path: Path, limits: ArchiveLimits) -> Iterator[tuple[str, bytes]]:
+def named_files(source: Source, limits: ArchiveLimits) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each file that counts. Raises as `scan`, and for a file that cannot be taken."""
-    for name, data in _files(path, limits, read=True):
+    for name, data in _files(source, limits, read=True):
         if isinstance(data, str):
             raise RequestError(f"{name!r} in this archive cannot be taken: {data}")
         yield name, data
 
 
 def _files(
-    path: Path, limits: ArchiveLimits, *, read: bool, start: int = 0
+    source: Source, limits: ArchiveLimits, *, read: bool, start: int = 0
 ) -> Iterator[tuple[str, bytes | str]]:
     """Name, and bytes or what is wrong with them; b"" where they shall not be read."""
-    most = min(limits.unpacked, max(_USUAL, _MOST_RATIO * path.stat().st_size))
-    budget = _Budget(limits, most)
     count = -1
-    with path.open("rb") as file, _explained(), _opened(file, limits, most) as members:
-        for member in members:
-            name = budget.admitted(member)
-            if any(part.startswith(".") or part in _CLUTTER for part in PurePosixPath(name).parts):
-                continue
-            count += 1
-            if not read:
-                yield name, b""
-            elif count >= start:
-                too_large = member.size > limits.file
-                yield name, f"it is larger than {limits.file:,} bytes" if too_large else member.read()
+    with _explained(), source.open("rb") as file:
+        most = min(limits.unpacked, max(_USUAL, _MOST_RATIO * file.seek(0, os.SEEK_END)))
+        budget = _Budget(limits, most)
+        file.seek(0)
+        with _opened(file, limits, most) as members:
+            for member in members:
+                name = budget.admitted(member)
+                if any(part.startswith(".") or part in _CLUTTER for part in PurePosixPath(name).parts):
+                    continue
+                count += 1
+                if not read:
+                    yield name, b""
+                elif count >= start:
+                    too_large = member.size > limits.file
+                    yield name, f"it is larger than {limits.file:,} bytes" if too_large else member.read()
 
 
 @contextmanager

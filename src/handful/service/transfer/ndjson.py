@@ -1,7 +1,6 @@
 """Many classifiers as lines of JSON."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from handful.service.classes import NewClass
 from handful.service.classifiers import NewClassifier
 from handful.service.new_shots import NewShot
 from handful.service.transfer.base64_rows import numbers_of
+from handful.service.transfer.uploads import Source
 
 LONGEST_LINE = 32 * 2**20  # bytes
 
@@ -66,12 +66,12 @@ class ClassifierLine(_Line):
         return [_shot(one, f"/shots/{at}", limits) for at, one in enumerate(self.shots)]
 
 
-def numbered_lines(path: Path, start: int) -> Iterator[tuple[int, bytes | None, int]]:
+def numbered_lines(source: Source, start: int) -> Iterator[tuple[int, bytes | None, int]]:
     """Number from 0, bytes and end of each line that is not blank, from the place `start` in the file on.
 
     Numbers count the lines read here. A line that is too long comes as None, and is never in memory.
     """
-    with path.open("rb") as file:
+    with source.open("rb") as file:
         file.seek(start)
         number = -1
         while line := file.readline(LONGEST_LINE + 1):

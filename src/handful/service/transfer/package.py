@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from handful.errors import HeadError, ImageError, RequestError
 from handful.images import Limits, measure
 from handful.service.support import packed_rows, unpacked_rows
 from handful.service.transfer.archives import ArchiveLimits, named_files
+from handful.service.transfer.uploads import Source
 from handful.storage.records import ClassifierRecord, ClassRecord, HeadRecord, ShotRecord, Support
 from handful.tensors import pack, unpack
 
@@ -117,14 +117,14 @@ class _Outlet(io.RawIOBase):
         return ready
 
 
-def read_package(path: Path, limits: ArchiveLimits, pictures: Limits) -> Package:
+def read_package(source: Source, limits: ArchiveLimits, pictures: Limits) -> Package:
     """Read all of it once; pictures are looked at and not kept.
 
     Raises RequestError for anything missing, changed, newer, or that does not fit together.
     """
     parts: dict[str, bytes] = {}
     digests: dict[str, str] = {}
-    for name, data in named_files(path, limits):
+    for name, data in named_files(source, limits):
         digests[name] = sha256(data).hexdigest()
         if name.startswith(_IMAGES):
             _check_picture(name, data, pictures)
@@ -149,9 +149,9 @@ def read_package(path: Path, limits: ArchiveLimits, pictures: Limits) -> Package
         raise RequestError(f"this package does not fit together ({exc}); export it again") from exc
 
 
-def pictures_of(path: Path, limits: ArchiveLimits, package: Package) -> Iterator[tuple[str, bytes]]:
+def pictures_of(source: Source, limits: ArchiveLimits, package: Package) -> Iterator[tuple[str, bytes]]:
     """Shot and bytes of each kept picture of a package that was read."""
-    for name, data in named_files(path, limits):
+    for name, data in named_files(source, limits):
         shot = name.removeprefix(_IMAGES).removesuffix(".jpg")
         if name.startswith(_IMAGES) and package.pictures.get(shot) == sha256(data).hexdigest():
             yield shot, data

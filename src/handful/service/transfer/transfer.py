@@ -57,7 +57,7 @@ class Transfer:
             max_pixels=settings.image_max_pixels,
             max_side=settings.image_max_side,
         )
-        self.uploads = Uploads(settings.data_dir / "uploads")
+        self.uploads = Uploads(blobs)
 
     async def start_archive(
         self, tenant: str, id: str, stream: AsyncIterator[bytes], once: Once | None = None
@@ -106,11 +106,11 @@ class Transfer:
         try:
             once = of_content(once, await self.uploads.keep(tenant, id, stream, self._most))
             await check_once(self._store, once)
-            path = self.uploads.path(tenant, id)
-            package = await asyncio.to_thread(read_package, path, self._limits, self._pictures)
+            upload = self.uploads.upload(tenant, id)
+            package = await asyncio.to_thread(read_package, upload, self._limits, self._pictures)
             return await self._take_in(tenant, id, package, once)
         finally:
-            await asyncio.to_thread(self.uploads.remove, tenant, id)
+            await self.uploads.remove(tenant, id)
 
     async def _take_in(self, tenant: str, id: str, package: Package, once: Once | None) -> ClassifierView:
         view = self._classifiers.prepared(tenant, asked_for(package), id)
@@ -150,7 +150,7 @@ class Transfer:
     async def _put_pictures(self, tenant: str, id: str, package: Package) -> list[ShotRecord]:
         """The shots with their pictures at the new classifier's place."""
         placed = {shot.id: replace(shot, blob=None, blob_bytes=0) for shot in package.shots}
-        pictures = pictures_of(self.uploads.path(tenant, id), self._limits, package)
+        pictures = pictures_of(self.uploads.upload(tenant, id), self._limits, package)
         while some := await asyncio.to_thread(lambda: list(islice(pictures, _TOGETHER))):
             for shot, data in some:
                 name = digest_name(f"{tenant}/{id}/{shot}", data, "jpg")
@@ -171,5 +171,5 @@ class Transfer:
         try:
             return await self._jobs.submit(tenant, kind, classifier, {}, once, id=id)
         except ServiceError:  # otherwise there may be a job all the same; if not, the sweeper takes it
-            await asyncio.to_thread(self.uploads.remove, tenant, id)
+            await self.uploads.remove(tenant, id)
             raise

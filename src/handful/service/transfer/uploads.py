@@ -1,107 +1,88 @@
-"""Uploads: large bodies on their way to a job, as files."""
+"""Uploads: large bodies on their way to a job, where any process may take it on."""
 
-import asyncio
-import os
-import re
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from errno import EDQUOT, ENOSPC
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Literal, Protocol
 
-from handful.errors import StorageError, StorageFullError, TooLargeError
+from handful.errors import TooLargeError
+from handful.storage.blobs import Blobs
 from handful.storage.store import Store
 
-_NAME = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,127}")
-_CHUNK = 2**20  # bytes written together
-_ABANDONED = 3600.0  # seconds without a write, after which nobody will make a job of an upload any more
+FOLDER = ".uploads"  # aside in the place of the blobs: no blob's name, so that nobody takes them for blobs
+_ABANDONED = timedelta(hours=1)  # without a write, after which nobody will make a job of an upload any more
+
+
+class Source(Protocol):
+    """What can be read more than once: a `Path`, or an `Upload`."""
+
+    def open(self, mode: Literal["rb"], /) -> IO[bytes]:
+        """From its start. Raises OSError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload that was kept."""
+
+    blobs: Blobs
+    name: str
+
+    def open(self, mode: Literal["rb"] = "rb", /) -> IO[bytes]:
+        """To be read in a thread. Raises StorageError."""
+        return self.blobs.open(self.name)
 
 
 class Uploads:
-    """A folder for each tenant, of files each named by the job that it is for."""
+    """Each bears its tenant's name, and that of the job that it is for.    blobs : whose place they share."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def path(self, tenant: str, name: str) -> Path:
-        """Where the upload of that name lies, or will."""
-        for part in (tenant, name):
-            if not _NAME.fullmatch(part):
-                raise StorageError(f"{part!r} is no name for an upload: letters, digits, _, - and .")
-        return self._folder / tenant / name
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = Blobs(blobs.url, aside=FOLDER)
 
     async def keep(self, tenant: str, name: str, stream: AsyncIterator[bytes], most: int) -> str:
         """Write a stream through to the disk; its SHA-256.
 
         Raises TooLargeError for more than `most` bytes, StorageError, StorageFullError; then nothing stays.
         """
-        path = self.path(tenant, name)
-        with _explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("wb", buffering=_CHUNK)
-        try:
-            size, digest = 0, sha256()
+        digest = sha256()
+
+        async def counted() -> AsyncIterator[bytes]:
+            size = 0
             async for chunk in stream:
                 size += len(chunk)
                 if size > most:
                     raise TooLargeError(f"this upload has over {most:,} bytes; send it in parts")
                 digest.update(chunk)
-                with _explained(path):
-                    await asyncio.to_thread(file.write, chunk)
-            with _explained(path):
-                await asyncio.to_thread(_sync, file, self._folder)
-        except BaseException:
-            file.close()
-            path.unlink(missing_ok=True)
-            raise
-        file.close()
+                yield chunk
+
+        await self._blobs.put_stream(_place(tenant, name), counted())
         return digest.hexdigest()
 
-    def remove(self, tenant: str, name: str) -> None:
+    def upload(self, tenant: str, name: str) -> Upload:
+        """To read it."""
+        return Upload(self._blobs, _place(tenant, name))
+
+    async def size(self, tenant: str, name: str) -> int | None:
+        """Its bytes; None where there is none, or no longer."""
+        return await self._blobs.size(_place(tenant, name))
+
+    async def remove(self, tenant: str, name: str) -> None:
         """Nothing happens where there is none."""
-        path = self.path(tenant, name)
-        with _explained(path):
-            path.unlink(missing_ok=True)
+        await self._blobs.remove(_place(tenant, name))
 
     async def sweep(self, store: Store) -> None:
         """Remove what no job needs: its job is over, or there never came one."""
-        for path in await asyncio.to_thread(lambda: sorted(self._folder.glob("*/*"))):
-            tenant, name = path.parent.name, path.name
+        for place in await self._blobs.names():
+            tenant, _, name = place.partition("/")
             job = await store.job(tenant, name)
-            with _explained(path):
-                if job.over if job is not None else _age(path) > _ABANDONED:
-                    path.unlink(missing_ok=True)
+            if job.over if job is not None else await self._is_abandoned(place):
+                await self._blobs.remove(place)
+
+    async def _is_abandoned(self, place: str) -> bool:
+        written = await self._blobs.written(place)
+        return written is not None and datetime.now(UTC) - written > _ABANDONED
 
 
-def _age(path: Path) -> float:
-    """Seconds since it was written to; 0 for what is gone."""
-    try:
-        return time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
-def _sync(file: BinaryIO, root: Path) -> None:
-    """The file and its name are on the disk when this returns."""
-    file.flush()
-    os.fsync(file.fileno())
-    if os.name != "posix":  # elsewhere a folder cannot be opened
-        return
-    for folder in (Path(file.name).parent, root, root.parent):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno in (ENOSPC, EDQUOT):
-            raise StorageFullError(f"no room is left for uploads in {path.parent}; free some") from exc
-        raise StorageError(f"the upload {path} cannot be written ({exc}); check the folder") from exc
+def _place(tenant: str, name: str) -> str:
+    return f"{tenant}/{name}"
