@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import numpy as np
 import pytest
+from tests.redis_servers import clustered, redis_7, redis_8, tls_certificates  # noqa: F401 - fixtures
 
 import handful
 from handful.background import Background

@@ -1,0 +1,1 @@
+"""The store of many nodes: Redis, and blobs for what is large."""
