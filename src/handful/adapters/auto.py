@@ -31,6 +31,7 @@ from handful.adapters.text_evidence import TextEvidence
 from handful.adapters.whitened import Whitened
 from handful.rows import BoolArray, FloatArray, IntArray, unit
 
+_ROUNDING = 1e-9  # of squares
 _PULL = 0.1  # towards the background's anchors
 _PSEUDO_CLASSES = 3.0  # at the background's mean
 _PSEUDO_WITHOUT = 0.1  # at the origin, where there is no background: only so that one class has a direction
@@ -54,16 +55,29 @@ class AutoOptions:
 
 @dataclass(frozen=True, eq=False)
 class _Within:
-    """The within-class metric: eigenvectors E and values e of S, prior strength ν, prior variance s."""
+    """The within-class metric: eigenvectors E (D, r) and values e (r,) of S, prior variance s.
+
+    Shots and class means, as seen from the centre, lie in these r directions; across them S is zero.
+    """
 
     E: FloatArray
     e: FloatArray
     s: float
     freedom: float  # residual degrees of freedom
 
-    def roots(self, nu: float) -> FloatArray:
-        """(D,) V^−½ on the eigenvectors."""
-        return np.asarray(1 / np.sqrt(nu * self.s + self.e))
+    @property
+    def dimension(self) -> int:
+        """D."""
+        return len(self.E)
+
+    def roots(self, strength: float) -> FloatArray:
+        """(r,) V^−½ on the eigenvectors, ν = strength·D."""
+        return np.asarray(1 / np.sqrt(strength * self.dimension * self.s + self.e))
+
+    def trace(self, strength: float) -> float:
+        """tr V⁻¹, of all D directions."""
+        across = (self.dimension - len(self.e)) / (strength * self.dimension * self.s)
+        return float((self.roots(strength) ** 2).sum()) + across
 
 
 def fit(support: Support, options: AutoOptions) -> Fitted:
@@ -75,20 +89,22 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
     if background is not None and background.anchors is not None:
         pull = _PULL
         X = background.drawn(X, pull)
-    u = space.rows(X.astype(np.float64))
+    x = X.astype(np.float64) - space.mean
+    u = space.directions(x)
     text = TextEvidence.of(support, space)
     shown = support.counts > 0
     pseudo = _PSEUDO_WITHOUT if space.background is None else _PSEUDO_CLASSES
     means = support.class_means(u)
-    centre = means[shown].sum(axis=0) / (shown.sum() + pseudo)
+    shares = 1 / (support.counts[support.y] * (shown.sum() + pseudo))  # of each row in the centre
+    centre = shares @ u
     length = float(np.linalg.norm(u - centre, axis=1).mean()) or 1.0
     # A class without a shot is as far from the centre as a shot, in the direction of its text.
     means[~shown] = centre + length * text.directions[~shown]
 
-    within = _within(u - means[support.y], space, support)
+    within = _within(u - means[support.y], means - centre, space, support)
     z, seen = (u - centre) @ within.E, (means - centre) @ within.E
     strength = _strength(z, seen, within, support, pseudo)
-    roots = within.roots(strength * u.shape[1])
+    roots = within.roots(strength)
     chosen = sampled(support, max(_MOST_LEFT_OUT // support.class_count, 1))
     left = leave_out(z * roots, seen * roots, support, chosen, pseudo)
     cosines = left.cosines()
@@ -113,9 +129,10 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
         final = learnt * gain_of_the_last_shot(support.group_counts)
         offsets = offsets * (final / sharpness)
 
-    size = float(np.sqrt(strength * u.shape[1] + within.freedom))
+    size = float(np.sqrt(strength * within.dimension + within.freedom))
     scale = roots * size
-    rows = _class_rows(seen * scale, scale, support)
+    guess = roots**2 * (within.dimension / within.trace(strength))
+    rows = _class_rows(seen * scale, guess, within.dimension, support)
     reach = float(np.sqrt(left.rows).mean()) * size
     functionals = final * ((rows * scale) @ within.E.T) / reach
     logits = final * cosines + offsets
@@ -126,7 +143,7 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
     scorer = ClassRows(
         rows=space.functionals(functionals).astype(np.float32),
         offsets=offsets,
-        centre=space.point(centre),
+        centre=space.mean + shares @ x,
         background=background,
         pull=pull,
     )
@@ -151,20 +168,30 @@ def _spread(length: float, space: Whitened, classes: int) -> float:
     return length**2 / space.spread / (1 - 2 * share + classes * share**2)
 
 
-def _within(residuals: FloatArray, space: Whitened, support: Support) -> _Within:
-    e, E = _spectrum(residuals)
+def _within(residuals: FloatArray, seen: FloatArray, space: Whitened, support: Support) -> _Within:
+    e, E = _spectrum(residuals, seen)
     s = space.within_variance(float(e.sum()), support.freedom)
     return _Within(E, np.maximum(e, 0), s, float(support.freedom))
 
 
-def _spectrum(residuals: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Eigenvalues (D,) and eigenvectors (D, D) of RᵀR; of few rows R by the faster singular vectors."""
-    count, dimension = residuals.shape
-    if 4 * count > dimension:
+def _spectrum(residuals: FloatArray, seen: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (r,) and eigenvectors (D, r) of RᵀR, with those of zero that the means `seen` need.
+
+    r = D where there are rows for it; of few rows only small matrices are decomposed.
+    """
+    if len(residuals) + len(seen) >= residuals.shape[1]:
         e, E = np.linalg.eigh(residuals.T @ residuals)
         return np.asarray(e), np.asarray(E)
-    _, lengths, right = np.linalg.svd(residuals, full_matrices=True)
-    return np.concatenate([lengths**2, np.zeros(dimension - len(lengths))]), np.asarray(right.T)
+    e, E = _directions(residuals, np.square(residuals).sum())
+    zero, F = _directions(seen - (seen @ E) @ E.T, np.square(seen).sum())
+    return np.concatenate([e, np.zeros(len(zero))]), np.concatenate([E, F], axis=1)
+
+
+def _directions(rows: FloatArray, size: float) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (r,) of RᵀR that are more than rounding beside `size`, and their eigenvectors (D, r)."""
+    e, V = np.linalg.eigh(rows @ rows.T)
+    whole = e > _ROUNDING * size
+    return e[whole], rows.T @ (V[:, whole] / np.sqrt(e[whole]))
 
 
 def _strength(z: FloatArray, seen: FloatArray, within: _Within, support: Support, pseudo: float) -> float:
@@ -181,7 +208,7 @@ def _strength(z: FloatArray, seen: FloatArray, within: _Within, support: Support
 
     def cost(step: int) -> float:
         if step not in costs:
-            roots = within.roots(_STRENGTHS[step] * z.shape[1])
+            roots = within.roots(_STRENGTHS[step])
             cosines = leave_out(z * roots, seen * roots, support, rows, pseudo).cosines()
             losses = log_loss(fit_sharpness(cosines, y, weights, start=_START) * cosines, y)
             price = abs(np.log2(_STRENGTHS[step])) / len(rows)
@@ -197,15 +224,18 @@ def _strength(z: FloatArray, seen: FloatArray, within: _Within, support: Support
         here = best
 
 
-def _class_rows(seen: FloatArray, scale: FloatArray, support: Support) -> FloatArray:
-    """(C, D) unit rows: class means shrunk along each axis by what is noise there; step 3."""
+def _class_rows(seen: FloatArray, guess: FloatArray, dimension: int, support: Support) -> FloatArray:
+    """(C, r) unit rows: class means shrunk along each axis by what is noise there; step 3.
+
+    guess : (r,) how the variance of class means is taken to lie along the axes; 1 in the mean of all D.
+    """
     shown = support.counts > 0
     Z, n = seen[shown], support.counts[shown].astype(np.float64)
     noise = float((1 / n).mean())
-    d = Z.shape[1]
-    signal = max(float((Z**2).sum(axis=1).mean()) - d * noise, 0.05 * d)
-    prior = np.diag(scale**2 * signal / (scale**2).sum()) + noise * np.eye(d)
-    total = (Z.T @ Z + _PRIOR_CLASSES * prior) / (len(Z) + _PRIOR_CLASSES)
+    signal = max(float((Z**2).sum(axis=1).mean()) / dimension - noise, 0.05)
+    total = Z.T @ Z
+    total[np.diag_indices_from(total)] += _PRIOR_CLASSES * (signal * guess + noise)
+    total /= len(Z) + _PRIOR_CLASSES
     values, Q = np.linalg.eigh(total)
     between = np.maximum(values - noise, 1e-3)
     gain = n[:, None] * between / (1 + n[:, None] * between)

@@ -1,6 +1,8 @@
 """`lda`: linear discriminants whose covariance is shrunk towards the background's."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -27,17 +29,57 @@ class LdaOptions:
     strength: float = 1.0
 
 
+class _Precision(Protocol):
+    """V⁻¹."""
+
+    @property
+    def matrix(self) -> FloatArray:
+        """(D, D)."""
+        ...
+
+    def times(self, rows: FloatArray) -> FloatArray:
+        """(n, D) rows times V⁻¹."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Dense:
+    matrix: FloatArray
+
+    def times(self, rows: FloatArray) -> FloatArray:
+        return np.asarray(rows @ self.matrix)
+
+
+@dataclass(frozen=True, eq=False)
+class _OfFew:
+    """(ridge·I + RᵀR)⁻¹ of N residuals R, N < D, by Woodbury: nothing D×D before `change` asks for it."""
+
+    ridge: float
+    R: FloatArray
+
+    @cached_property
+    def matrix(self) -> FloatArray:
+        return self.times(np.eye(self.R.shape[1]))
+
+    def times(self, rows: FloatArray) -> FloatArray:
+        return np.asarray((rows - (rows @ self.R.T) @ self._inner @ self.R) / self.ridge)
+
+    @cached_property
+    def _inner(self) -> FloatArray:
+        return np.asarray(np.linalg.inv(self.R @ self.R.T + self.ridge * np.eye(len(self.R))))
+
+
 @dataclass(frozen=True, eq=False)
 class _State:
     """What `change` needs of the fit before.
 
     u : (N, D) whitened rows, sizes : (N,) their squared lengths, means : (C, D) of the classes.
-    inverse : V⁻¹ (D, D).    lengths : (N,) uᵀV⁻¹u.    variance : s.    sharpness : None before it is known.
+    lengths : (N,) uᵀV⁻¹u.    variance : s.    sharpness : None before it is known.
     """
 
     u: FloatArray
     sizes: FloatArray
-    inverse: FloatArray
+    inverse: _Precision
     lengths: FloatArray
     variance: float
     means: FloatArray
@@ -56,14 +98,18 @@ def fit(support: Support, options: LdaOptions) -> Fitted:
     u = space.rows(support.X.astype(np.float64))
     means = support.class_means(u)
     residuals = u - means[support.y]
-    scatter = residuals.T @ residuals
-    variance = _variance(float(np.trace(scatter)), space, support)
-    inverse = np.linalg.inv(scatter + options.strength * len(scatter) * variance * np.eye(len(scatter)))
-    lengths = np.einsum("nd,nd->n", u @ inverse, u)
+    variance = _variance(float(np.square(residuals).sum()), space, support)
+    inverse = _precision(residuals, options.strength * support.dimension * variance)
+    lengths = np.einsum("nd,nd->n", inverse.times(u), u)
     sizes = np.einsum("nd,nd->n", u, u)
-    return _fitted(
-        _State(u, sizes, np.asarray(inverse, np.float64), lengths, variance, means), space, support, options
-    )
+    return _fitted(_State(u, sizes, inverse, lengths, variance, means), space, support, options)
+
+
+def _precision(residuals: FloatArray, ridge: float) -> _Precision:
+    count, dimension = residuals.shape
+    if 2 * count < dimension:
+        return _OfFew(ridge, residuals)
+    return _Dense(np.asarray(np.linalg.inv(residuals.T @ residuals + ridge * np.eye(dimension))))
 
 
 def change(state: object, before: Support, after: Support, options: LdaOptions) -> Fitted:
@@ -77,7 +123,7 @@ def change(state: object, before: Support, after: Support, options: LdaOptions) 
         row, label = space.rows(after.X[-1:].astype(np.float64))[0], int(after.y[-1])
         u = np.concatenate([state.u, row[None, :]])
         sizes = np.append(state.sizes, row @ row)
-        lengths = np.append(state.lengths, row @ state.inverse @ row)
+        lengths = np.append(state.lengths, row @ state.inverse.matrix @ row)
     else:
         gone = next(i for i, name in enumerate(before.ids) if i == len(after.ids) or name != after.ids[i])
         row, label = state.u[gone], int(before.y[gone])
@@ -91,7 +137,7 @@ def change(state: object, before: Support, after: Support, options: LdaOptions) 
     if variance != state.variance:
         return fit(after, options)
     smaller, larger = sorted((int(before.counts[label]), int(after.counts[label])))
-    inverse = state.inverse
+    inverse = state.inverse.matrix
     if smaller:
         # The class of `smaller` shots and its larger self differ by q·p·pᵀ, p from the smaller one's mean.
         p = row - (means if grown < 0 else state.means)[label]
@@ -100,7 +146,7 @@ def change(state: object, before: Support, after: Support, options: LdaOptions) 
         factor = q / (1 + q * float(p @ w))
         inverse = inverse - factor * np.outer(w, w)
         lengths = lengths - factor * (u @ w) ** 2
-    new = _State(u, sizes, inverse, lengths, variance, means, state.sharpness)
+    new = _State(u, sizes, _Dense(inverse), lengths, variance, means, state.sharpness)
     return _fitted(new, space, after, options)
 
 
@@ -117,7 +163,7 @@ def _fitted(state: _State, space: Whitened, support: Support, options: LdaOption
     common = means[shown].mean(axis=0) if shown.any() else np.zeros(support.dimension)
     means[~shown] = common + size * text.directions[~shown]
     scale = options.strength * support.dimension + support.freedom
-    rows = scale * means @ state.inverse
+    rows = scale * state.inverse.times(means)
     offsets = -0.5 * (rows * means).sum(axis=1)
     held_out, sharpness, weight = None, 1.0, 0.0
     if len(support.y):
@@ -168,7 +214,7 @@ def _left_out(
 ) -> tuple[FloatArray, FloatArray]:
     """uᵀV⁻¹M_c and M_cᵀV⁻¹M_c, both (N, C), as they are without each row's group; `rows` are V⁻¹M_c."""
     if not support.lone_groups:
-        root = np.linalg.cholesky(state.inverse)
+        root = np.linalg.cholesky(state.inverse.matrix)
         left = leave_out(
             state.u @ root, means @ root, support, np.arange(len(support.y)), pseudo=float("inf")
         )

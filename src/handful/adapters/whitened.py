@@ -20,7 +20,7 @@ class Whitened:
     spread : mean ‖u − mean u‖² of pictures of anything; without a background, of the support itself.
     """
 
-    A: FloatArray
+    A: FloatArray | None
     mean: FloatArray
     spread: float
     background: Background | None
@@ -32,7 +32,7 @@ class Whitened:
         if background is None:
             X = support.X.astype(np.float64)
             spread = float(((X - X.mean(axis=0)) ** 2).sum(axis=1).mean()) if len(X) > 1 else 0.0
-            return cls(np.eye(support.dimension), np.zeros(support.dimension), spread or 1.0, None)
+            return cls(None, np.zeros(support.dimension), spread or 1.0, None)
         return cls(background.whitening, background.mean, background.whitened_spread, background)
 
     def within_variance(self, scatter: float, freedom: float) -> float:
@@ -45,17 +45,12 @@ class Whitened:
 
     def rows(self, X: FloatArray) -> FloatArray:
         """(N, D) embeddings in this space."""
-        centred = X - self.mean
-        return centred if self.background is None else centred @ self.A
+        return self.directions(X - self.mean)
 
     def directions(self, X: FloatArray) -> FloatArray:
         """(N, D) differences of embeddings in this space."""
-        return X if self.background is None else X @ self.A
+        return X if self.A is None else X @ self.A
 
     def functionals(self, W: FloatArray) -> FloatArray:
         """(C, D) rows that give on x what the rows W give on u: A is symmetric."""
-        return W if self.background is None else W @ self.A
-
-    def point(self, u: FloatArray) -> FloatArray:
-        """(D,) the embedding at u."""
-        return self.mean + (u if self.background is None else np.linalg.solve(self.A, u))
+        return W if self.A is None else W @ self.A
