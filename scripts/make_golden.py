@@ -166,6 +166,7 @@ def rows(count: int, of: str | None = None) -> np.ndarray:
 
 
 def tiny_encoder() -> Any:  # Any: a class of the tests, which are no package
+    sys.path.insert(0, str(TESTS.parent))  # where `tests` is, for what conftest.py imports
     spec = importlib.util.spec_from_file_location("conftest", TESTS / "conftest.py")
     assert spec is not None
     assert spec.loader is not None

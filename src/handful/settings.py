@@ -114,7 +114,9 @@ class Settings(BaseSettings):
         default=768, ge=64, description="longer side of kept pictures in pixels; caps every later encoder"
     )
     keep_quality: PositiveInt = Field(default=90, le=100, description="JPEG quality of kept pictures")
-    job_threads: PositiveInt = Field(default=1, description="jobs that a process works on at once")
+    job_threads: NonNegativeInt = Field(
+        default=1, description="jobs that a process works on at once; 0: none, where `handful worker` does"
+    )
     job_lease_seconds: PositiveFloat = Field(
         default=30.0, description="silence after which a job is taken from its worker"
     )

@@ -16,7 +16,8 @@ from handful.service.new_shots import NewShot
 from handful.service.service import open_service
 from handful.settings import Settings
 
-_SHARED = Path(__file__).parents[1] / "conftest.py"
+_ROOT = Path(__file__).parents[2]
+_SHARED = _ROOT / "tests" / "conftest.py"
 _EACH = 40  # shots that a writer adds
 
 
@@ -109,6 +110,7 @@ async def test_two_processes_that_add_shots_at_once_lose_and_double_none(opened)
 
 async def _write(folder, id, name):
     """Add shots one by one, and say of each that it was acknowledged."""
+    sys.path.insert(0, str(_ROOT))  # where `tests` is, for what conftest.py imports
     spec = importlib.util.spec_from_file_location("shared", _SHARED)
     shared = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(shared)

@@ -14,6 +14,7 @@ from handful.service.new_shots import NewShot
 from handful.service.service import open_service
 from handful.settings import Settings
 
+sys.path.insert(0, str(Path(__file__).parents[3]))  # where `tests` is, for what conftest.py imports
 _spec = importlib.util.spec_from_file_location("shared", Path(__file__).parents[2] / "conftest.py")
 _shared = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_shared)

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from handful.errors import NotFoundError, RequestError, StaleError
+from handful.errors import NotFoundError, RequestError, StaleError, StorageError
 from handful.service.jobs import Jobs
 from handful.service.jobs.work import Work
 from handful.settings import Settings
 from handful.storage.ids import new_id
 from handful.storage.open import open_store
 from handful.storage.records import JobRecord
+from handful.storage.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
 
@@ -50,9 +51,63 @@ class Steps:
         self.over_with.append((job.id, job.status))
 
 
+class Alone(Steps):
+    """Notes how many at once work on it, at most."""
+
+    def __init__(self):
+        super().__init__()
+        self.working = self.most = 0
+
+    async def run(self, work):
+        self.working += 1
+        self.most = max(self.most, self.working)
+        try:
+            return await super().run(work)
+        finally:
+            self.working -= 1
+
+
+class Failing(Steps):
+    """Goes through its steps; its storage fails where the request says, each time or once."""
+
+    def __init__(self, *, again):
+        super().__init__()
+        self.again = again
+        self.attempts = []
+
+    async def run(self, work):
+        self.attempts.append(work.job.attempts)
+        result = await super().run(work)
+        if self.again or len(self.attempts) == 1:
+            raise StorageError("the disk is unplugged")
+        return result
+
+
+class AwayStore(SqliteStore):
+    """A store that a process may lose."""
+
+    away = False
+
+    async def update_job(self, job):
+        self._check()
+        return await super().update_job(job)
+
+    async def job(self, tenant, id):
+        self._check()
+        return await super().job(tenant, id)
+
+    async def claim_job(self, **told):
+        self._check()
+        return await super().claim_job(**told)
+
+    def _check(self):
+        if self.away:
+            raise StorageError("the network is unplugged")
+
+
 @asynccontextmanager
-async def working(folder, kind, **settings):
-    store = open_store(f"sqlite:///{folder}/store.sqlite")
+async def working(folder, kind, *, store=SqliteStore, **settings):
+    store = store(folder / "store.sqlite")
     jobs = Jobs(store, Settings(data_dir=folder, **settings))
     jobs.start([kind])
     try:
@@ -205,6 +260,72 @@ async def test_a_job_that_takes_longer_than_its_lease_stays_its_workers(tmp_path
             kind.may_go_on.set()
             assert (await last_of(others, job)).status == "succeeded"
     assert other.done == []
+
+
+async def test_who_cannot_renew_its_claim_stops_before_another_begins(tmp_path):
+    kind = Alone()
+    lease = {"job_lease_seconds": 0.5}
+    async with working(tmp_path, kind, store=AwayStore, **lease) as (jobs, store):
+        job = await jobs.submit("default", "steps", None, {"steps": 3, "pause_at": 0})
+        await kind.begun.wait()
+        async with working(tmp_path, kind, **lease) as (others, _):
+            store.away = True
+            async with asyncio.timeout(20):
+                while kind.working:
+                    await asyncio.sleep(0.01)
+            kind.may_go_on.set()
+            assert (await last_of(others, job)).status == "succeeded"
+            store.away = False
+    assert kind.most == 1
+    assert kind.done == [(job.id, step) for step in range(3)]
+
+
+async def test_a_job_whose_claim_ran_out_while_nobody_took_it_is_begun_again(tmp_path):
+    kind = Alone()
+    async with working(tmp_path, kind, store=AwayStore, job_lease_seconds=0.3) as (jobs, store):
+        job = await jobs.submit("default", "steps", None, {"steps": 3, "pause_at": 0})
+        await kind.begun.wait()
+        store.away = True
+        async with asyncio.timeout(20):
+            while kind.working:
+                await asyncio.sleep(0.01)
+        store.away = False
+        kind.may_go_on.set()
+        last = await last_of(jobs, job)
+    assert (last.status, last.attempts, kind.most) == ("succeeded", 2, 1)
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+async def test_a_job_whose_storage_failed_is_tried_again(tmp_path, monkeypatch, steps):
+    monkeypatch.setattr("handful.service.jobs.working._POLL", 0.02)
+    kind = Failing(again=False)
+    async with working(tmp_path, kind) as (jobs, _):
+        last = await last_of(jobs, await jobs.submit("default", "steps", None, {"steps": steps}))
+    assert (last.status, last.result) == ("succeeded", {"steps": steps})
+    assert kind.attempts == [1, 1 if steps else 2]  # what brought it on does not count
+    assert [step for _, step in kind.done] == list(range(steps))
+
+
+async def test_a_job_whose_storage_fails_for_good_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("handful.service.jobs.working._POLL", 0.02)
+    kind = Failing(again=True)
+    async with working(tmp_path, kind) as (jobs, _):
+        last = await last_of(jobs, await jobs.submit("default", "steps", None, {"steps": 1}))
+    assert (last.status, last.error["detail"]) == ("failed", "the disk is unplugged")
+    assert kind.attempts == [1, 1, 2, 3]
+
+
+async def test_a_process_without_job_threads_leaves_its_jobs_to_others(tmp_path):
+    idle, kind = Steps(), Steps()
+    async with working(tmp_path, idle, job_threads=0) as (jobs, _):
+        job = await jobs.submit("default", "steps", None, {"steps": 1})
+        cancelled = await jobs.submit("default", "steps", None, {"steps": 1})
+        await asyncio.sleep(0.1)
+        assert (await jobs.get("default", job.id)).status == "queued"
+        await jobs.cancel("default", cancelled.id)
+        async with working(tmp_path, kind):
+            assert (await last_of(jobs, job)).status == "succeeded"
+    assert (idle.done, kind.done) == ([], [(job.id, 0)])
 
 
 async def test_heartbeats_never_take_a_cursor_back(tmp_path):

@@ -40,15 +40,32 @@ class Kind(Protocol):
 
 
 class Work:
-    """A claimed job while it is worked on."""
+    """A claimed job while it is worked on.
 
-    def __init__(self, store: Store, job: JobRecord) -> None:
+    held_until : when the claim ends unless it is renewed, by the event loop's clock; None: not watched.
+    """
+
+    def __init__(self, store: Store, job: JobRecord, *, held_until: float | None = None) -> None:
         self._store = store
         self._noted = 0.0
         self._lock = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self.job = job
+        self._end: asyncio.TimerHandle | None = None
         self.stopping = False  # also read in threads
+        self.lost = False  # likewise
+        if held_until is not None:
+            self.hold(held_until)
+
+    def hold(self, until: float) -> None:
+        """The claim holds until then, by the event loop's clock."""
+        self.let_go()
+        self._end = self._loop.call_at(until, self._lose)
+
+    def let_go(self) -> None:
+        """Watch the claim no longer."""
+        if self._end is not None:
+            self._end.cancel()
 
     async def note(self, progress: float, cursor: Mapping[str, Any] | None = None) -> None:
         """Keep how far it is. Raises CancelledJobError where it was asked to stop, StaleError where lost.
@@ -99,7 +116,9 @@ class Work:
         return tell
 
     def check(self) -> None:
-        """Raises CancelledJobError where the job was asked to stop."""
+        """Raises CancelledJobError where the job was asked to stop, StaleError where its claim ran out."""
+        if self.lost:
+            raise StaleError(f"the claim of job {self.job.id} could not be renewed in time")
         if self.stopping:
             raise CancelledJobError("the job was cancelled")
 
@@ -118,6 +137,9 @@ class Work:
         now = await self._store.job(self.job.tenant, self.job.id)
         if now is None or now.cancelling or now.token != self.job.token:
             self.stopping = True
+
+    def _lose(self) -> None:
+        self.lost = True
 
     async def _quietly(self, progress: float) -> None:
         try:
