@@ -16,7 +16,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from handful.errors import StorageError, StorageFullError
+from handful.errors import StorageError, StorageFullError, StorageSetupError
 
 _BUG = "this is a bug in Handful; please report it"
 
@@ -76,7 +76,8 @@ def as_storage_error(where: str, error: BaseException) -> StorageError:
         return StorageFullError(
             f"the Redis at {where} has reached its maxmemory; nothing was written: raise it, or delete some"
         )
-    return StorageError(f"the Redis at {where} {what}; {advice}")
+    kind = StorageSetupError if is_final(error) else StorageError
+    return kind(f"the Redis at {where} {what}; {advice}")
 
 
 def _told(error: BaseException) -> tuple[str, str]:
