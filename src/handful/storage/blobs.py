@@ -18,6 +18,7 @@ import fsspec
 from anyio import CancelScope, CapacityLimiter, to_thread
 from cachetools import LRUCache
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractFileSystem
 
 from handful.errors import StorageError, StorageFullError
 from handful.folders import make_folder, sync_folder
@@ -27,7 +28,7 @@ T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127})*")
 _DIGITS = 16  # of the digest, in a name
 _DIGEST = re.compile(rf"-([0-9a-f]{{{_DIGITS}}})\.[a-z]+$")
-_UNFINISHED = ".part-"
+UNFINISHED = ".part-"  # how files begin that are written to
 _REMEMBERED = 4096  # folders whose own names are known to be on the disk
 _AT_ONCE = 16  # threads that wait for the disk or the network
 _CHUNK = 2**20  # bytes of a stream that are read or written together
@@ -121,6 +122,10 @@ class Blobs:
     async def names(self, prefix: str = "") -> list[str]:
         """All blobs under a prefix that ends in "/", or under "", in order."""
         return await self._run(partial(self._names, prefix))
+
+    def reached(self) -> tuple[AbstractFileSystem, str]:
+        """The file system of the place, and the folder in it."""
+        return self._files, self._root
 
     def path(self, name: str) -> Path | None:
         """Where a blob lies as a file, if it does."""
@@ -230,7 +235,7 @@ class Blobs:
     def _write_durably(self, path: Path, data: bytes) -> None:
         """The whole file is there after a loss of power, or the one before, or none."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
+        unfinished = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
         try:
             with unfinished.open("xb") as file:
                 file.write(data)
