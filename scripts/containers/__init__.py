@@ -1,0 +1,1 @@
+"""How the image is built: by which engine, on what, and with which settings of pip."""
