@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from handful.encoders.session import SessionOptions, open_session
@@ -22,3 +27,19 @@ def test_threads_are_those_asked_for() -> None:
     )
     assert session.get_session_options().intra_op_num_threads == 1
     assert session.get_providers() == ["CPUExecutionProvider"]
+
+
+def test_onnx_runtime_keeps_no_notes_of_its_use_to_send(tmp_path: Path) -> None:
+    """Telemetry begins with files below the home folder and in the temporary one."""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    folders = {"HOME": tmp_path, "XDG_CACHE_HOME": tmp_path, "TMPDIR": tmp_path}
+    code = "from handful.encoders.session import onnx_runtime; print(onnx_runtime().__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {name: str(folder) for name, folder in folders.items()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "onnxruntime"
+    assert list(tmp_path.iterdir()) == []

@@ -92,8 +92,10 @@ def _python() -> _Check:
 
 
 def _runtime() -> _Check:
+    from handful.encoders.session import onnx_runtime
+
     try:
-        import onnxruntime
+        onnxruntime = onnx_runtime()
     except ImportError as exc:
         return (
             "onnxruntime",

@@ -1,6 +1,8 @@
 """ONNX Runtime sessions: threads, devices and memory in one place."""
 
+import os
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from handful.errors import EncoderError
@@ -9,6 +11,17 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 _QUIET = 3  # of ONNX Runtime's log severities: errors
+
+
+def onnx_runtime() -> ModuleType:
+    """The package onnxruntime, told not to report its use to its makers.
+
+    Releases that report begin when they are imported, so that its own function for this comes too late.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime  # here, so that importing handful does not load it
+
+    return onnxruntime  # type: ignore[no-any-return] # it has no types
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +37,7 @@ def open_session(model: bytes, options: SessionOptions, *, name: str) -> "Infere
 
     Raises EncoderError where the graph cannot be read, or a provider is not in this ONNX Runtime.
     """
-    import onnxruntime  # here, so that importing handful does not load it
-
+    onnxruntime = onnx_runtime()
     available = onnxruntime.get_available_providers()
     missing = [provider for provider in options.providers if provider not in available]
     if missing:
