@@ -109,8 +109,8 @@ def test_a_head_of_an_earlier_rule_answers_as_before_and_learns_anew(
 ):
     folder = taught.save(tmp_path / "model")
     model = folder / "model.safetensors"
-    arrays, settings = unpack("head", 1, model.read_bytes())
-    model.write_bytes(pack("head", 1, arrays, settings | {"rule": "prototype/0"}))
+    arrays, settings = unpack("head", 2, model.read_bytes())
+    model.write_bytes(pack("head", 2, arrays, settings | {"rule": "prototype/0"}))
     files = json.loads((folder / "config.json").read_text())["files"]
     edit(folder, files=files | {"model.safetensors": sha256(model.read_bytes()).hexdigest()})
     loaded = handful.load(folder, encoder=tiny_encoder)

@@ -22,7 +22,7 @@ def pack(kind: str, version: int, arrays: Mapping[str, NDArray[np.generic]], set
     plain: Arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     header = {"format": f"handful.{kind}/{version}", "settings": settings}
     # One entry, since safetensors writes several in no fixed order and equal heads shall be equal bytes.
-    told = json.dumps(header | {"sha256": _digest(plain, header)}, sort_keys=True)
+    told = json.dumps(header | {"sha256": _digest(plain, header)}, sort_keys=True, separators=(",", ":"))
     return save(plain, metadata={"handful": told})
 
 

@@ -88,7 +88,28 @@ def test_a_compact_scorer_is_near_whatever_rows_have_in_common(mean):
     s, Q = scorer(classes=20, dim=64, mean=mean), queries(dim=64)
     compact = s.compact()
     assert_allclose(compact.scores(Q) - compact.scores(Q)[:, :1], s.scores(Q) - s.scores(Q)[:, :1], atol=0.06)
-    assert sum(a.nbytes for a in compact.arrays().values()) <= 20 * (64 + 8) + 2 * 4 * 64
+    assert sum(a.nbytes for a in compact.arrays().values()) <= 20 * (64 + 8) + 2 * (64 + 4)
+
+
+@given(seed=st.integers(0, 500), metric=st.booleans())
+def test_a_rounded_centre_leaves_the_scores_alone_and_typicality_near(seed, metric):
+    b = background(64) if metric else None
+    s, Q = scorer(classes=9, dim=64, seed=seed, background=b), queries(dim=64)
+    s = replace(s, centre=s.centre + (0 if b is None else b.mean))
+    compact = s.compact()
+    exact = replace(s, rows=compact.rows)  # so that the centre alone differs
+    assert not np.array_equal(compact.centre, s.centre)
+    assert_allclose(compact.scores(Q), exact.scores(Q), atol=1e-5)
+    typical = exact.typicality(Q, exact.scores(Q))
+    assert_allclose(compact.typicality(Q, compact.scores(Q)), typical, atol=0.03 * np.abs(typical).max())
+
+
+def test_a_centre_at_the_background_s_mean_takes_no_bytes():
+    b = background()
+    s = replace(scorer(background=b), centre=b.mean)
+    arrays, settings = s.compact().arrays(), s.compact().settings()
+    assert "centre" not in arrays
+    assert_array_equal(ClassRows.restore(arrays, settings, b).centre, b.mean)
 
 
 def test_points_that_are_zero_take_no_bytes():

@@ -46,7 +46,7 @@ def undigested(data):
 
 def edited(data, settings=None, *, drop=(), version=1, **arrays):
     """The head with other arrays (in their names "__" for ".") or settings."""
-    held, known = unpack("head", 1, data)
+    held, known = unpack("head", 2, data)
     held |= {name.replace("__", "."): np.asarray(array) for name, array in arrays.items()}
     known |= settings or {}
     return pack(
@@ -118,10 +118,10 @@ REFUSED = {
     "a claim of 2^40 rows": (raw(GOOD, claim("scorer.rows", [2**40, DIM])), "no head"),
     "a claim that overflows": (raw(GOOD, claim("scorer.rows", [2**62, 2**62, 16])), "no head"),
     "a negative shape": (raw(GOOD, claim("scorer.rows", [-3, DIM])), "no head"),
-    "2^60 rows of nothing": (raw(pack("head", 1, {}, unpack("head", 1, GOOD)[1]), emptied, b""), "damaged"),
-    "a newer format": (edited(GOOD, version=2), "format version 2, newer than 1"),
+    "2^60 rows of nothing": (raw(pack("head", 2, {}, unpack("head", 2, GOOD)[1]), emptied, b""), "damaged"),
+    "a newer format": (edited(GOOD, version=3), "format version 3, newer than 2"),
     "no scorer": (edited(GOOD, drop=["scorer.rows"]), "rows"),
-    "no null": (edited(GOOD, drop=["known.null"]), "known.null"),
+    "no null": (edited(GOOD, drop=["known.null"]), "stands for 12 numbers"),
     "no groups": (edited(GOOD, drop=["support.groups"]), "support.groups"),
     "NaN rows": (
         edited(GOOD, scorer__rows=NAN_ROWS),
@@ -176,7 +176,7 @@ REFUSED = {
     "tip's keys of other columns": (edited(TIP, scorer__keys=np.ones((12, 9))), "do"),
     "tip's weights of two axes": (edited(TIP, scorer__weights=np.ones((3, 1))), "do not fit"),
     "tip without beta": (edited(TIP, {"scorer_settings": {}}), "beta"),
-    "tip's scales missing": (edited(COMPACT_TIP, drop=["scorer.keys_centre"]), "keys_centre"),
+    "tip's scales missing": (edited(COMPACT_TIP, drop=["scorer.keys_centre"]), "scales (13,)"),
     "proker's values of other keys": (edited(PROKER, scorer__values=np.ones((2, CLASSES))), "do not fit"),
     "an adapter of other widths": (edited(ADAPTER, scorer__down=np.ones((2, DIM))), "do not fit"),
 }

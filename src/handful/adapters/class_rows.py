@@ -15,8 +15,6 @@ from handful.background import Background
 from handful.rows import FloatArray, IntArray, Rows
 from handful.tensors import Arrays
 
-_CENTRES = ("centre", "rows_centre")  # left out of a compact head where they are zero
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClassRows:
@@ -25,6 +23,7 @@ class ClassRows:
     rows : (C, D).    offsets : (C,).    centre : (D,), the point from which pictures are seen.
     background : in whose whitened space lengths are measured, or None for the plain one.
     pull : how far Q are drawn towards the background's anchors before anything else.
+    step : of a compact head, whose centre lies a whole number of steps from the background's mean.
 
     Typicality is the largest score, before offsets, of the direction from the centre: a picture near the
     centre of everything is not less typical for being near it.
@@ -36,6 +35,7 @@ class ClassRows:
     background: Background | None = None
     pull: float = 0.0
     quantised: CentredRows | None = None
+    step: float = 0.0
 
     kind: ClassVar[str] = "class-rows"
 
@@ -96,31 +96,43 @@ class ClassRows:
 
     def compact(self) -> Self:
         quantised = CentredRows.of(self.rows)
-        if 2 * np.sum(quantised.centre**2) < np.mean(np.sum(self.rows**2, axis=1)):  # 2 KB for nothing
+        if 2 * np.sum(quantised.centre**2) < np.mean(np.sum(self.rows**2, axis=1)):  # bytes for nothing
             quantised = CentredRows(np.zeros(self.dimension, np.float32), QuantisedRows.of(self.rows))
+        rows = quantised.restored()
+        centre, step = self.centre, 0.0
+        if centre.any():
+            rounded = QuantisedRows.of((centre - _origin(self.background, self.dimension))[None])
+            step = float(rounded.scales[0])
+            centre = _centre(rounded.values[0], step, self.background)
+        # The scores stay as they are, whatever the centre loses.
+        offsets = self.offsets + rows.astype(np.float64) @ (centre - self.centre)
         return replace(
             self,
-            rows=quantised.restored(),
-            offsets=self.offsets.astype(np.float32).astype(np.float64),
-            centre=self.centre.astype(np.float32).astype(np.float64),
+            rows=rows,
+            offsets=offsets.astype(np.float32).astype(np.float64),
+            centre=centre,
             quantised=quantised,
+            step=step,
         )
 
     def arrays(self) -> Arrays:
         if self.quantised is None:
             return {"rows": self.rows, "offsets": self.offsets, "centre": self.centre}
         arrays: Arrays = {"offsets": self.offsets.astype(np.float32)} | self.quantised.arrays("rows")
-        arrays["centre"] = self.centre.astype(np.float32)
-        return {name: array for name, array in arrays.items() if name not in _CENTRES or array.any()}
+        centre = self.centre.astype(np.float32)
+        if self.step:
+            steps = (self.centre - _origin(self.background, self.dimension)) / self.step
+            centre = np.rint(steps).astype(np.int8)
+        return arrays | ({"centre": centre} if centre.any() else {})
 
     def settings(self) -> Settings:
-        return {"pull": self.pull} if self.pull else {}
+        told = {"pull": self.pull, "step": self.step}
+        return {name: value for name, value in told.items() if value}
 
     @classmethod
     def restore(cls, arrays: Arrays, settings: Mapping[str, float], background: Background | None) -> Self:
-        nothing = np.zeros(arrays["rows"].shape[1:], np.float32)
-        rows, quantised = restored_rows(dict.fromkeys(_CENTRES, nothing) | arrays, "rows")
-        offsets, centre = arrays["offsets"], arrays.get("centre", nothing)
+        rows, quantised = restored_rows(arrays, "rows")
+        offsets, centre = arrays["offsets"], arrays.get("centre", np.zeros(rows.shape[1:]))
         if offsets.shape != rows.shape[:1] or centre.shape != rows.shape[1:]:
             raise ValueError(
                 f"rows {rows.shape}, offsets {offsets.shape} and centre {centre.shape} do not fit"
@@ -130,11 +142,21 @@ class ClassRows:
             raise ValueError(f"a pull of {pull} is not between 0 and 1")
         if background is not None and background.dimension != len(centre):
             raise ValueError(f"rows {rows.shape} do not fit a background of {background.dimension} columns")
+        step = settings.get("step", 0.0)  # the first format had none
         return cls(
             rows=rows,
             offsets=offsets.astype(np.float64),
-            centre=centre.astype(np.float64),
+            centre=_centre(centre, step, background) if step else centre.astype(np.float64),
             background=background,
             pull=pull,
             quantised=quantised,
+            step=step,
         )
+
+
+def _centre(steps: NDArray[np.generic], step: float, background: Background | None) -> FloatArray:
+    return np.asarray(_origin(background, len(steps)) + steps.astype(np.float64) * step)
+
+
+def _origin(background: Background | None, dimension: int) -> FloatArray:
+    return np.zeros(dimension) if background is None else background.mean

@@ -46,10 +46,10 @@ class ConformalSets:
         return np.asarray(1 - probabilities <= limit + 1e-9)
 
     def compact(self) -> Self:
-        """The same sets from a few quantiles that float32 holds, rounded so that no set gets smaller."""
+        """The same sets from a few quantiles that float16 holds, rounded so that no set gets smaller."""
         kept = self.nonconformity
         if len(kept) > _KEPT:
             kept = np.quantile(kept, np.linspace(0, 1, _KEPT), method="higher")
-        rounded = kept.astype(np.float32)
-        rounded = np.where(rounded < kept, np.nextafter(rounded, np.float32(2)), rounded)
+        rounded = kept.astype(np.float16)
+        rounded = np.where(rounded < kept, np.nextafter(rounded, np.float16(2)), rounded)
         return type(self)(rounded.astype(np.float64), self.count)

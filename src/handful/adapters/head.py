@@ -20,7 +20,9 @@ from handful.errors import HeadError, SupportError
 from handful.rows import FloatArray, IntArray, Rows, as_rows
 from handful.tensors import Arrays, pack, unpack
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2  # since compact centres are int8, and what is empty or usual is not written
+
+_NULL, _SETS = "known.null", "conformal.nonconformity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ class Head:
             scorer=self.scorer.compact(),
             known_test=self.known_test.compact(),
             conformal=self.conformal.compact(),
+            found={name: float(f"{value:.6g}") for name, value in self.found.items()},
             support=None,
             state=None,
         )
@@ -175,10 +178,11 @@ class Head:
     def to_bytes(self) -> bytes:
         """Safetensors; `from_bytes` gives the same head again. The background is named, not included."""
         arrays: Arrays = {f"scorer.{name}": array for name, array in self.scorer.arrays().items()}
-        compact = self.support is None
-        exact = np.float32 if compact else np.float64
-        arrays["known.null"] = self.known_test.null.astype(exact)
-        arrays["conformal.nonconformity"] = self.conformal.nonconformity.astype(exact)
+        arrays |= {
+            name: _narrowest(told)
+            for name, told in ((_NULL, self.known_test.null), (_SETS, self.conformal.nonconformity))
+            if len(told)
+        }
         saved = _SavedHead(
             method=self.method,
             rule=self.rule,
@@ -202,7 +206,7 @@ class Head:
                 arrays["support.text"] = self.support.text
             saved.ids = list(self.support.ids)
             saved.options = dataclasses.asdict(self.options)
-        return pack("head", _FORMAT_VERSION, arrays, saved.model_dump())
+        return pack("head", _FORMAT_VERSION, arrays, saved.model_dump(exclude_defaults=True))
 
     @classmethod
     def from_bytes(cls, data: bytes, background: Background | None = None) -> Self:
@@ -279,11 +283,9 @@ class Head:
             scorer=scorer,
             sharpness=saved.sharpness,
             known_test=KnownTest(
-                _sorted(arrays["known.null"], saved.known_count), saved.known_count, *saved.known_prior
+                _sorted(arrays.get(_NULL), saved.known_count), saved.known_count, *saved.known_prior
             ),
-            conformal=ConformalSets(
-                _sorted(arrays["conformal.nonconformity"], saved.conformal_count), saved.conformal_count
-            ),
+            conformal=ConformalSets(_sorted(arrays.get(_SETS), saved.conformal_count), saved.conformal_count),
             found=saved.found,
             background_fingerprint=saved.background,
             support=support,
@@ -394,23 +396,32 @@ class _SavedHead(BaseModel):
     method: str
     rule: str
     scorer: str
-    scorer_settings: Settings
+    scorer_settings: Settings = {}
     sharpness: PositiveFloat
-    known_count: NonNegativeInt
+    known_count: NonNegativeInt = 0
     known_prior: tuple[float, PositiveFloat]
-    conformal_count: NonNegativeInt
-    found: Settings
-    background: str | None
-    needs_background: bool
+    conformal_count: NonNegativeInt = 0
+    found: Settings = {}
+    background: str | None = None
+    needs_background: bool = False
     ids: list[str] = []
     options: dict[str, bool | int | float | str | None] = {}
 
 
-def _sorted(array: NDArray[np.generic], count: int) -> FloatArray:
-    """Checked quantiles of `count` numbers, or all of them."""
-    values = np.asarray(array, np.float64)
+def _narrowest(values: FloatArray) -> NDArray[np.floating]:
+    """The same numbers in the smallest type that holds them exactly."""
+    with np.errstate(over="ignore"):
+        half, single = values.astype(np.float16), values.astype(np.float32)
+    if (half == values).all():
+        return half
+    return single if (single == values).all() else values
+
+
+def _sorted(array: NDArray[np.generic] | None, count: int) -> FloatArray:
+    """Checked quantiles of `count` numbers, or all of them; None stands for none."""
+    values = np.zeros(0) if array is None else np.asarray(array, np.float64)
     if values.ndim != 1 or len(values) > count or (count > 0 and not len(values)):
-        raise ValueError(f"an array of shape {array.shape} stands for {count} numbers")
+        raise ValueError(f"an array of shape {values.shape} stands for {count} numbers")
     if (np.diff(values) < 0).any():
         raise ValueError("numbers that are kept in order are out of order")
     return values
