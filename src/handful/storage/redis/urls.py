@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote
 
@@ -30,7 +31,12 @@ _TLS_OPTIONS = {
     "ssl_check_hostname",  # true or false
     "ssl_ciphers",
 }
-_SENTINEL_OPTIONS = {"sentinel_username", "sentinel_password"}
+_FILES = {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"}
+_PASSWORD_FILES = {  # files with what would otherwise stand in the URL, as containers are given secrets
+    "password_file": "password",
+    "sentinel_password_file": "sentinel_password",
+}
+_SENTINEL_OPTIONS = {"sentinel_username", "sentinel_password", "sentinel_password_file"}
 _FORMS = (
     "redis://[user:password@]host[:port][/database], rediss:// for TLS, "
     "redis+sentinel://[user:password@]host:port,host:port/service[/database] or "
@@ -76,17 +82,19 @@ def parse(url: str) -> Address:
     authority, _, path = rest.partition("/")
     login, _, hosts = authority.rpartition("@")
     username, _, password = login.partition(":")
+    named = _hosts(hosts, kind)
     options = _options(query, tls=tls, sentinel=kind == "sentinel")
+    passwords = _passwords(unquote(password), options)
     service, database = _path(path, kind)
     return Address(
         kind=kind,
-        hosts=_hosts(hosts, kind),
+        hosts=named,
         service=service,
         database=database,
         username=unquote(username) or None,
-        password=unquote(password) or None,
+        password=passwords["password"],
         sentinel_username=options.pop("sentinel_username", None),
-        sentinel_password=options.pop("sentinel_password", None),
+        sentinel_password=passwords["sentinel_password"],
         tls={name: _typed(name, text) for name, text in options.items()} if tls else None,
     )
 
@@ -127,15 +135,40 @@ def _path(path: str, kind: Kind) -> tuple[str, int]:
 
 
 def _options(query: str, *, tls: bool, sentinel: bool) -> dict[str, str]:
-    allowed = (_TLS_OPTIONS if tls else set()) | (_SENTINEL_OPTIONS if sentinel else set())
+    allowed = (
+        {"password_file"} | (_TLS_OPTIONS if tls else set()) | (_SENTINEL_OPTIONS if sentinel else set())
+    )
     options = dict(parse_qsl(query, keep_blank_values=True))
     for name in options.keys() - allowed:
-        hint = ", ".join(sorted(allowed)) or "none; TLS is spoken where the URL begins with rediss"
-        raise StorageError(f"the URL of the Redis has the option {name!r}; it takes {hint}")
+        hint = "" if tls else "; TLS is spoken where the URL begins with rediss"
+        raise StorageError(
+            f"the URL of the Redis has the option {name!r}; it takes {', '.join(sorted(allowed))}{hint}"
+        )
     return options
 
 
+def _passwords(password: str, options: dict[str, str]) -> dict[str, str | None]:
+    """Those that the URL holds, or the files that it names; takes them out of its options."""
+    found = {"password": password or None, "sentinel_password": options.pop("sentinel_password", None)}
+    for option, name in _PASSWORD_FILES.items():
+        if (file := options.pop(option, None)) is None:
+            continue
+        if found[name]:
+            raise StorageError(f"the URL of the Redis has a password, and {option}; leave one of them away")
+        try:
+            found[name] = Path(file).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise StorageError(
+                f"{option} in the URL of the Redis names {file}, which cannot be read ({exc})"
+            ) from exc
+        if not found[name]:
+            raise StorageError(f"{option} in the URL of the Redis names {file}, which is empty")
+    return found
+
+
 def _typed(name: str, text: str) -> str | bool:
+    if name in _FILES and not Path(text).exists():
+        raise StorageError(f"{name} in the URL of the Redis names {text}, which is not there")
     if name == "ssl_check_hostname":
         if text.lower() not in ("true", "false"):
             raise StorageError("ssl_check_hostname in the URL of the Redis is true or false")
