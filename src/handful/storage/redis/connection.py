@@ -64,9 +64,9 @@ class Connection:
 
     async def check(self) -> None:
         """Raises StorageError where it cannot be used, or would lose what it is given."""
+        await self.pipe(("PING",))  # with patience: it may be starting, too
         try:
-            pools = await self._nodes.all()
-            for pool in pools:
+            for pool in await self._nodes.all():
                 (reply,) = await self._exchange(pool, [("INFO", "everything")])
                 if isinstance(reply, RedisError):
                     raise as_storage_error(shown(pool.host), reply)

@@ -41,7 +41,11 @@ _TOLD: tuple[tuple[type[RedisError], str, str], ...] = (
     (MasterDownError, "is a replica without its primary", "look at the primary"),
     (ClusterDownError, "is a Cluster that is down", "look at `redis-cli cluster info`"),
     (TryAgainError, "is moving these keys", "try again in a moment"),
-    (TimeoutError, "does not answer in time", "look at its load, at the network, and at firewalls"),
+    (
+        TimeoutError,
+        "does not answer in time",
+        "look at its load, at the network, and whether it wants TLS (rediss) or not (redis)",
+    ),
 )
 
 # By the first word of what Redis says.
@@ -65,7 +69,7 @@ def passes(error: RedisError) -> bool:
 
 def is_final(error: BaseException) -> bool:
     """Whether a connection fails as long as nobody changes the settings."""
-    refused = isinstance(error, AuthenticationError | NoPermissionError)
+    refused = isinstance(error, AuthenticationError | ResponseError) and not passes(error)
     return refused or isinstance(error.__context__, ssl.SSLCertVerificationError)
 
 
@@ -90,6 +94,11 @@ def _told(error: BaseException) -> tuple[str, str]:
             "give the authority of its certificate as ?ssl_ca_certs=FILE, and a name that it is for; "
             "without TLS, begin the URL with redis instead of rediss",
         )
+    if "cluster support disabled" in str(error):
+        return "is no Cluster", "begin its URL with redis:// or redis+sentinel://"
     if isinstance(error, ResponseError):
         return _SAID.get(str(error).partition(" ")[0], (f"cannot do what is asked ({error})", _BUG))
-    return f"cannot be reached ({error})", "see that it runs, and look at the address and the network"
+    return (
+        f"cannot be reached ({error})",
+        "see that it runs, and look at its address, the network, and whether it wants TLS (rediss)",
+    )

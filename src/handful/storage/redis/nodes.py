@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError
 from handful.storage.redis.pool import CONNECT_SECONDS, LostError, NotSentError, Pool, must_be_primary
 from handful.storage.redis.urls import Address, Host
 
+_ASK_SECONDS = 1.0  # so long a replaced primary may get writes, where no replica must confirm them
 _FRESH_SECONDS = 0.2  # a map of the slots that is younger is not asked for again
 
 
@@ -66,7 +67,11 @@ class Single:
 
 
 class Sentinels:
-    """The primary of a service; asked for again when it fails, or takes no writes."""
+    """The primary of a service; asked for again when it fails or takes no writes, and now and then.
+
+    A primary that was replaced takes writes until it hears of it, which may be ten seconds later; they are
+    lost. So long as it is in use, Sentinels are asked in the background, too.
+    """
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -83,16 +88,19 @@ class Sentinels:
         )
         self._pool: Pool | None = None
         self._asking = asyncio.Lock()
+        self._asked = 0.0
+        self._background: asyncio.Task[None] | None = None
 
     async def of(self, slot: int | None) -> Pool:
-        async with self._asking:
-            if self._pool is None:
-                try:
-                    host = await self._sentinel.discover_master(self._address.service)
-                except (RedisError, OSError) as exc:
-                    raise NotSentError(exc) from exc
-                self._pool = Pool(host, self._address, greet=must_be_primary)
-            return self._pool
+        if self._pool is None:
+            async with self._asking:
+                if self._pool is None:  # else another task was faster
+                    await self._take(await self._named())
+                assert self._pool is not None
+                return self._pool
+        if time.monotonic() - self._asked > _ASK_SECONDS and self._background is None:
+            self._background = asyncio.create_task(self._ask())
+        return self._pool
 
     async def at(self, host: Host) -> Pool:
         return await self.of(None)
@@ -109,9 +117,36 @@ class Sentinels:
         """`check` refuses a node of a Cluster behind Sentinels."""
 
     async def close(self) -> None:
+        if self._background is not None:
+            self._background.cancel()
+            await asyncio.wait([self._background])
         if self._pool is not None:
             await self._pool.close()
         await self._sentinel.aclose()
+
+    async def _ask(self) -> None:
+        try:
+            async with self._asking:
+                await self._take(await self._named())
+        except NotSentError:  # while no Sentinel answers, nobody replaces the primary
+            self._asked = time.monotonic()
+        finally:
+            self._background = None
+
+    async def _named(self) -> Host:
+        try:
+            name, port = await self._sentinel.discover_master(self._address.service)
+        except (RedisError, OSError) as exc:  # redis-py's words tell its objects
+            named = f"none of these Sentinels names a primary of {self._address.service!r}"
+            raise NotSentError(ConnectionError(named)) from exc
+        return name, port
+
+    async def _take(self, host: Host) -> None:
+        old, self._asked = self._pool, time.monotonic()
+        if old is None or old.host != host:
+            self._pool = Pool(host, self._address, greet=must_be_primary)
+            if old is not None:
+                await old.close()
 
 
 class Cluster:
