@@ -72,7 +72,9 @@ class Settings(BaseSettings):
         default=(), description="web pages that may call the service, between commas, as https://example.org"
     )
     monitor_port: NonNegativeInt | None = Field(
-        default=None, le=65535, description="port of /metrics alone; unset: on the service's own, by key"
+        default=None,
+        le=65535,
+        description="port of /metrics alone, and of a worker's probes; unset: on the service's own, by key",
     )
     fetch_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

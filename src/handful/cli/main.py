@@ -13,7 +13,10 @@ from handful.cli import about, ask, backup, evaluation, teach
 from handful.cli.encoders import app as encoders
 from handful.cli.keys import app as keys
 from handful.cli.serve import serve
+from handful.cli.store import app as store
+from handful.cli.store import gc
 from handful.cli.terminal import say
+from handful.cli.worker import worker
 from handful.errors import HandfulError
 from handful.settings import Settings
 
@@ -109,9 +112,12 @@ def handful(
 for command in (teach.fit, ask.classify, ask.zero_shot, teach.add, teach.remove, evaluation.evaluate):
     app.command(no_args_is_help=True)(command)
 app.command()(serve)
+app.command()(worker)
 app.add_typer(keys, name="keys")
 app.command(no_args_is_help=True)(backup.backup)
 app.command(no_args_is_help=True)(backup.restore)
+app.add_typer(store, name="store")
+app.command()(gc)
 app.add_typer(encoders, name="encoders")
 app.command(no_args_is_help=True)(about.info)
 app.command()(about.doctor)

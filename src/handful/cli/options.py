@@ -29,7 +29,8 @@ Data = Annotated[
     Path | None, typer.Option(help="Folder of all that is kept.", show_default="a folder of the user")
 ]
 Store = Annotated[
-    str | None, typer.Option(help="Store, as sqlite:///FILE.", show_default="a file in the data folder")
+    str | None,
+    typer.Option(help="Store, as sqlite:///FILE or redis://HOST.", show_default="a file in the data folder"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, as the HTTP service answers.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, and write nothing.")]

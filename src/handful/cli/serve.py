@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from handful.cli.terminal import say
-from handful.errors import AccessError
+from handful.errors import AccessError, StorageError, StorageSetupError
 from handful.settings import Settings
 
 _CURL = """
@@ -31,7 +31,10 @@ def serve(
         Path | None, typer.Option(help="Folder of all that is kept.", show_default="a folder of the user")
     ] = None,
     store: Annotated[
-        str | None, typer.Option(help="Store, as sqlite:///FILE.", show_default="a file in the data folder")
+        str | None,
+        typer.Option(
+            help="Store, as sqlite:///FILE or redis://HOST.", show_default="a file in the data folder"
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that answer.", show_default="1")
@@ -62,7 +65,7 @@ def serve(
     from handful.api.serve import serve as run
 
     keyed = asyncio.run(_has_keys(settings))
-    if not keyed and not is_local(settings.host) and not settings.insecure:
+    if keyed is False and not is_local(settings.host) and not settings.insecure:
         raise AccessError(
             f"{settings.host} can be reached by others, and there is no API key; make one with "
             "`handful keys create`, or say --insecure"
@@ -74,7 +77,12 @@ def serve(
         shown = f"[{at}]" if ":" in at else at
         base = f"{scheme}://{shown}:{number}"
         say(f"Handful serves on {base} (data in {settings.data_dir})")
-        say("API keys are needed." if keyed else "No API key is needed; `handful keys create` changes that.")
+        if keyed is None:
+            say("The store is away; requests are answered once it is back.")
+        elif keyed:
+            say("API keys are needed.")
+        else:
+            say("No API key is needed; `handful keys create` changes that.")
         if settings.docs:
             say(f"The interface, to read and to try: {base}/docs")
         say(_CURL.format(base=base, body=_BODY, auth='-H "Authorization: Bearer KEY" ' if keyed else ""))
@@ -82,12 +90,24 @@ def serve(
     run(settings, listening=listening)
 
 
-async def _has_keys(settings: Settings) -> bool:
+async def _has_keys(settings: Settings) -> bool | None:
+    """None while the store is away: whoever asks then is told so, and that passes.
+
+    Raises StorageSetupError where it would not pass.
+    """
     from handful.service.keys import Keys
     from handful.service.service import store_of
 
     store = store_of(settings)
     try:
-        return await Keys(store, settings.admin_key_file).exist()
+        keys = Keys(store, settings.admin_key_file)
+        try:
+            await store.check()
+            return await keys.exist()
+        except StorageSetupError:
+            raise
+        except StorageError as exc:
+            say(str(exc))
+            return None
     finally:
         await store.close()

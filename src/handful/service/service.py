@@ -19,6 +19,7 @@ from handful.service.jobs.import_classifiers import ImportClassifiers
 from handful.service.jobs.import_shots import ImportShots
 from handful.service.jobs.train import Train
 from handful.service.keys import Keys
+from handful.service.readiness import Readiness
 from handful.service.removals import Removals
 from handful.service.shots import Shots
 from handful.service.transfer import Transfer
@@ -48,6 +49,7 @@ class Service:
     jobs: Jobs
     transfer: Transfer
     keys: Keys
+    readiness: Readiness
 
 
 @asynccontextmanager
@@ -73,6 +75,8 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
         transfer = Transfer(store, blobs, changes, classifiers, heads, jobs, settings)
         upkeep = Upkeep(store, blobs, transfer.uploads, timedelta(days=settings.job_days))
         stack.push_async_callback(upkeep.close)
+        readiness = Readiness(store, encoding)
+        stack.push_async_callback(readiness.close)
         warming = asyncio.create_task(encoding.start(), name="handful-warm-up")
         stack.push_async_callback(_done, warming)
         jobs.start(
@@ -98,6 +102,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
             jobs=jobs,
             transfer=transfer,
             keys=Keys(store, settings.admin_key_file),
+            readiness=readiness,
         )
 
 

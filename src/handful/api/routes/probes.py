@@ -33,12 +33,11 @@ async def alive() -> Health:
 
 @router.get("/readyz", response_model=Health, responses=responses())
 async def ready(request: Request, service: ServiceDep) -> Response | Health:
-    """The default encoder is warm, so that answers come at full speed."""
-    if service.encoding.ready:
+    """The default encoder is warm, and the store can be used, so that answers come at full speed."""
+    missing = await service.readiness.missing()
+    if missing is None:
         return Health(status="ok", version=__version__)
-    failure = service.encoding.failure
-    detail = "the encoder is being loaded" if failure is None else f"the encoder cannot be loaded: {failure}"
-    return problem_response(request, 503, "not-ready", "Not ready", detail, headers={"Retry-After": "1"})
+    return problem_response(request, 503, "not-ready", "Not ready", missing, headers={"Retry-After": "1"})
 
 
 @metrics_router.get(
