@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -39,8 +40,10 @@ def works(command: Iterable[str]) -> bool:
 
 
 def run(*command: str) -> None:
-    """Run a command whose talk people may read."""
-    subprocess.run(command, check=True)
+    """Run a command whose talk people may read. Raises SystemExit where it fails."""
+    done = subprocess.run(command, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"failed with {done.returncode}, and said why above: {shlex.join(command)}")
 
 
 def told(*command: str) -> str:

@@ -56,7 +56,11 @@ def as_file(settings: Mapping[str, str]) -> str:
 
 
 def local_paths(settings: Mapping[str, str]) -> list[Path]:
-    """Files and folders of this machine that the settings name."""
-    words = [word for value in settings.values() for word in value.split()]
-    paths = [Path(unquote(urlsplit(word).path)) for word in words if word.startswith(("/", "file://"))]
-    return sorted({path for path in paths if path.exists()})
+    """Files and folders of this machine that the settings name; of an index, with the files beside it."""
+    found = set()
+    for name, value in settings.items():
+        for word in value.split():
+            if word.startswith(("/", "file://")):
+                path = Path(unquote(urlsplit(word).path))
+                found.add(path.parent if name.endswith("index-url") else path)
+    return sorted(path for path in found if path.exists())
