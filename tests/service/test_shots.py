@@ -140,20 +140,39 @@ async def test_over_a_limit_nothing_is_stored_and_no_picture_stays(opened, png):
 async def test_a_disk_that_fails_leaves_nothing_behind(opened, png, monkeypatch):
     async with opened() as service:
         id = await made(service)
-        put, done = service.blobs.put, []
+        put_all, done = service.blobs.put_all, []
 
-        async def failing(name, data):
-            if done:
-                raise StorageError("the disk is gone")
+        async def failing(blobs):
+            name, *others = blobs
             done.append(name)
-            await put(name, data)
+            await put_all({name: blobs[name]})
+            if others or len(done) == 3:
+                raise StorageError("the disk is gone")
 
-        monkeypatch.setattr(service.blobs, "put", failing)
+        monkeypatch.setattr(service.blobs, "put_all", failing)
         with pytest.raises(StorageError):
             await service.shots.add(
                 "default", id, [NewShot(label="red", image=png("red", seed)) for seed in range(3)]
             )
         assert done
+        assert await service.blobs.names() == []
+        assert await all_shots(service, id) == ()
+
+
+async def test_a_picture_that_is_none_takes_those_before_it_along(opened, png, monkeypatch):
+    async with opened() as service:
+        id = await made(service)
+        written, put_all = [], service.blobs.put_all
+
+        async def noted(blobs):
+            await put_all(blobs)
+            written.extend(blobs)
+
+        monkeypatch.setattr(service.blobs, "put_all", noted)
+        new = [NewShot(label="red", image=png("red", seed)) for seed in range(40)]
+        with pytest.raises(RequestError, match="not a picture"):
+            await service.shots.add("default", id, [*new, NewShot(label="red", image=b"no picture")])
+        assert written
         assert await service.blobs.names() == []
         assert await all_shots(service, id) == ()
 

@@ -48,6 +48,14 @@ async def test_many_blobs_are_written_at_once(blobs: Blobs) -> None:
     assert [await blobs.get(name) for name in data] == list(data.values())
 
 
+async def test_blobs_of_several_folders_are_written_together(blobs: Blobs) -> None:
+    data = {f"shop/c{n % 3}/{n}": bytes([n]) for n in range(50)}
+    await blobs.put_all(data)
+    assert [await blobs.get(name) for name in data] == list(data.values())
+    await blobs.put_all({})
+    assert await blobs.names() == sorted(data)
+
+
 async def test_a_blob_that_does_not_hold_what_its_name_says_is_not_given_out(blobs: Blobs) -> None:
     name = digest_name("shop/bread/a", b"crust", "jpg")
     await blobs.put(name, b"crumb")
@@ -129,3 +137,21 @@ async def test_a_blob_that_was_not_finished_leaves_nothing(
         await blobs.put("shop/bread/a.jpg", b"after")
     assert [path.name for path in (tmp_path / "blobs" / "shop" / "bread").iterdir()] == ["a.jpg"]
     assert await blobs.get("shop/bread/a.jpg") == b"before"
+
+
+async def test_of_blobs_that_could_not_be_written_together_nothing_unfinished_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, synced = os.fsync, list[int]()
+
+    def fails(descriptor: int) -> None:
+        if synced:
+            raise OSError(5, "Input/output error")
+        synced.append(descriptor)
+        sync(descriptor)
+
+    blobs = Blobs(str(tmp_path / "blobs"))
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(StorageError, match="Input/output error"):
+        await blobs.put_all({"shop/a": b"a", "shop/b": b"b"})
+    assert list((tmp_path / "blobs" / "shop").iterdir()) == []

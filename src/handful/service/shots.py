@@ -3,8 +3,7 @@
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,12 +12,13 @@ from typing import Any
 
 from PIL import Image
 
-from handful.errors import NotFoundError, RequestError, ServiceError
+from handful.errors import NotFoundError, RequestError
 from handful.service.changes import Changes, next_revision, not_found
 from handful.service.classes import NewClass, merged_classes
 from handful.service.classifiers import ClassifierView
 from handful.service.encoding import Encoding, Timings
 from handful.service.heads import Heads
+from handful.service.kept import Kept, keeping, removed_if_refused
 from handful.service.names import checked_name, normal_name
 from handful.service.new_shots import NewShot, check_shot, new_rows
 from handful.service.once import Once, check_once
@@ -44,7 +44,6 @@ class SeenShot:
 
     label: str
     record: ShotRecord
-    kept: bytes | None
 
 
 class Shots:
@@ -81,16 +80,18 @@ class Shots:
         if not new:
             raise RequestError("there is no shot in this request; give at least one")
         names = list(ids) if ids is not None else new_ids(len(new))
-        seen = await self.encoded(record, new, names, timings)
         there = {} if ids is None else await self._store.shots_named(tenant, id, names)
-        async with self._written([one for one in seen if one.record.id not in there]):
+        async with keeping(self._blobs) as kept:
+            seen = await self._encoded(record, new, names, kept, unkept=there, timings=timings)
+        async with removed_if_refused(kept):
             return await self._changes.to(tenant, id, lambda now: self._added(now, seen), once)
 
     async def create_with(self, view: ClassifierView, new: Sequence[NewShot]) -> ClassifierRecord:
         """A new classifier with its shots. Raises as `add`, and ChangedMeanwhileError where it exists."""
-        seen = await self.encoded(view.record, new, new_ids(len(new)))
         there = {one.name: one for one in view.classes}
-        async with self._written(seen):
+        async with keeping(self._blobs) as kept:
+            seen = await self._encoded(view.record, new, new_ids(len(new)), kept)
+        async with removed_if_refused(kept):
             change, _ = _addition(view.record, seen, {}, there)
             after = replace(change.after or view.record, revision=1, support_version=1)
             classes = {one.key: one for one in (*view.classes, *change.put_classes)}
@@ -98,30 +99,6 @@ class Shots:
                 replace(change, before=None, after=after, put_classes=tuple(classes.values()))
             )
         return after
-
-    @asynccontextmanager
-    async def _written(self, seen: Sequence[SeenShot]) -> AsyncIterator[None]:
-        """With the kept pictures among the blobs; they go again where the block says that it wrote nothing.
-
-        Where it is not known whether the change was written, as when the request is cancelled, they stay.
-        """
-        kept = [(one.record.blob, one.kept) for one in seen if one.record.blob and one.kept]
-        puts = [asyncio.create_task(self._blobs.put(name, data)) for name, data in kept]
-        try:
-            await asyncio.gather(*puts)
-        except Exception:
-            await asyncio.gather(*puts, return_exceptions=True)
-            await asyncio.shield(self._removed([name for name, _ in kept]))
-            raise
-        try:
-            yield
-        except ServiceError:
-            await asyncio.shield(self._removed([name for name, _ in kept]))
-            raise
-
-    async def _removed(self, blobs: Sequence[str]) -> None:
-        """Blobs of shots that were not added after all."""
-        await asyncio.gather(*(self._blobs.remove(name) for name in blobs), return_exceptions=True)
 
     async def _added(
         self, record: ClassifierRecord, seen: Sequence[SeenShot]
@@ -218,14 +195,20 @@ class Shots:
             raise NotFoundError(f"of shot {shot} no picture is kept")
         return data if size is None else await asyncio.to_thread(_shrunk, data, size)
 
-    async def encoded(
+    async def _encoded(
         self,
         record: ClassifierRecord,
         new: Sequence[NewShot],
         ids: Sequence[str],
+        kept: Kept,
+        *,
+        unkept: Container[str] = (),
         timings: Timings | None = None,
     ) -> tuple[SeenShot, ...]:
-        """Shots with their rows, not yet written anywhere. Raises RequestError, BusyError."""
+        """Shots with their rows, not yet in the store. Raises RequestError, BusyError.
+
+        kept : gets their pictures, but for those of `unkept` ids.
+        """
         encoder = self._heads.encoder_of(record)
         for shot in new:
             check_shot(shot)
@@ -234,22 +217,35 @@ class Shots:
             if shot.label not in labels:
                 labels[shot.label] = checked_name(shot.label, what="class", pointer=shot.pointer or None)
         rows = iter(new_rows([shot for shot in new if shot.image is None], encoder.dimension))
-        pictured = [shot for shot in new if shot.image is not None]
+        pictured = [
+            (shot.image, shot.pointer, own)
+            for shot, own in zip(new, ids, strict=True)
+            if shot.image is not None
+        ]
+        blobs: dict[str, dict[str, Any]] = {}  # Any: each has its own type
+
+        def keep(at: int, data: bytes) -> None:
+            own = pictured[at][2]
+            name = _blob_name(record, own, data)
+            blobs[own] = {"blob": name, "blob_bytes": len(data)}
+            if own not in unkept:
+                kept.put(name, data)
+
         pictures = iter(
             await self._encoding.pictures(
                 record.tenant,
                 encoder,
-                [shot.image for shot in pictured if shot.image is not None],
-                pointers=[shot.pointer for shot in pictured],
+                [image for image, _, _ in pictured],
+                pointers=[pointer for _, pointer, _ in pictured],
                 views="none" if record.views == "auto" else record.views,
-                keep=True,
+                keep=keep,
                 timings=timings,
             )
         )
         now = datetime.now(UTC)
         seen = []
         for shot, shot_id in zip(new, ids, strict=True):
-            kept, told = None, dict[str, Any]()  # Any: each has its own type
+            told: dict[str, Any]
             if shot.image is None:
                 X = next(rows)
                 told = {
@@ -260,15 +256,13 @@ class Shots:
                 }
             else:
                 picture = next(pictures)
-                kept = picture.kept
                 told = {
                     "sha256": picture.sha256,
                     "width": picture.width,
                     "height": picture.height,
                     "rows": packed_rows(picture.X),
+                    **blobs.get(shot_id, {}),
                 }
-            if kept is not None:
-                told |= {"blob": _blob_name(record, shot_id, kept), "blob_bytes": len(kept)}
             filled = ShotRecord(
                 id=shot_id,
                 class_key=-1,
@@ -278,7 +272,7 @@ class Shots:
                 created=now,
                 **told,
             )
-            seen.append(SeenShot(labels[shot.label], filled, kept))
+            seen.append(SeenShot(labels[shot.label], filled))
         return tuple(seen)
 
     async def _of_id(self, tenant: str, id: str, shot: str) -> ShotRecord:

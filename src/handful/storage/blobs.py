@@ -1,11 +1,12 @@
 """Blobs: pictures and other large things under names, in a folder or wherever fsspec reaches."""
 
+import asyncio
 import io
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from errno import EDQUOT, EFBIG, ENOSPC
 from functools import partial
@@ -31,6 +32,7 @@ _DIGEST = re.compile(rf"-([0-9a-f]{{{_DIGITS}}})\.[a-z]+$")
 UNFINISHED = ".part-"  # how files begin that are written to
 _REMEMBERED = 4096  # folders whose own names are known to be on the disk
 _AT_ONCE = 16  # threads that wait for the disk or the network
+_TOGETHER = 16  # small files that a thread has open at a time, to be synced one after the other
 _CHUNK = 2**20  # bytes of a stream that are read or written together
 
 
@@ -74,6 +76,18 @@ class Blobs:
     async def put(self, name: str, data: bytes) -> None:
         """Write a blob, as a whole or not at all."""
         await self._run(partial(self._put, name, data))
+
+    async def put_all(self, blobs: Mapping[str, bytes]) -> None:
+        """Write many, each as a whole or not at all; some may be there where an error is raised."""
+        if not self._local:
+            each = [self._run(partial(self._put, name, data)) for name, data in blobs.items()]
+        else:
+            names = list(blobs)
+            some = (names[at : at + _TOGETHER] for at in range(0, len(names), _TOGETHER))
+            each = [self._run(partial(self._put_files, {name: blobs[name] for name in own})) for own in some]
+        for failed in await asyncio.gather(*each, return_exceptions=True):  # none still writes after this
+            if isinstance(failed, BaseException):
+                raise failed
 
     async def put_stream(self, name: str, stream: AsyncIterator[bytes]) -> None:
         """Write a blob as it comes, which may be large; all of it, or what the stream raises is raised.
@@ -140,9 +154,14 @@ class Blobs:
         place = self._place(name)
         with self._explained(name):
             if self._local:
-                self._write_durably(Path(place), data)
+                self._write_durably({Path(place): data})
             else:
                 self._files.pipe_file(place, data)
+
+    def _put_files(self, blobs: Mapping[str, bytes]) -> None:
+        placed = {Path(self._place(name)): data for name, data in blobs.items()}
+        with self._explained(next(iter(blobs))):
+            self._write_durably(placed)
 
     def _get(self, name: str) -> bytes | None:
         place = self._place(name)
@@ -232,21 +251,29 @@ class Blobs:
             )
         return f"{self._root}/{bare}"
 
-    def _write_durably(self, path: Path, data: bytes) -> None:
-        """The whole file is there after a loss of power, or the one before, or none."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
+    def _write_durably(self, files: Mapping[Path, bytes]) -> None:
+        """Of each, the whole file is there after a loss of power, or the one before, or none."""
+        unfinished: dict[Path, Path] = {}
         try:
-            with unfinished.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
+            with ExitStack() as stack:
+                opened = []
+                for path, data in files.items():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    unfinished[path] = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
+                    opened.append(stack.enter_context(unfinished[path].open("xb")))
+                    opened[-1].write(data)
+                    opened[-1].flush()
+                for file in opened:  # after all are written: the first takes most of the others along
+                    os.fsync(file.fileno())
+            for path, written in unfinished.items():
+                written.replace(path)
         except BaseException:
-            unfinished.unlink(missing_ok=True)
+            for written in unfinished.values():
+                written.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
-        self._keep_folder(path.parent)
+        for folder in dict.fromkeys(path.parent for path in files):
+            sync_folder(folder)
+            self._keep_folder(folder)
 
     def _keep_folder(self, folder: Path) -> None:
         """Make a folder's own name durable, and those above it. Whoever made it may not be done with that."""

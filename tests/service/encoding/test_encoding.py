@@ -264,13 +264,17 @@ def test_a_picture_taught_is_known_when_it_is_classified_and_the_other_way_round
 ) -> None:
     async def main() -> None:
         encoding = Encoding(settings, held)
-        await encoding.pictures("a", held, [picture(8)], pointers=pointers(1), keep=True)
+        kept: dict[int, bytes] = {}
+        await encoding.pictures("a", held, [picture(8)], pointers=pointers(1), keep=kept.__setitem__)
         await encoding.rows("a", held, [picture(8)], pointers=pointers(1))
         await encoding.rows("a", held, [picture(9)], pointers=pointers(1))
-        (again,) = await encoding.pictures("a", held, [picture(9)], pointers=pointers(1), keep=True)
+        kept.clear()
+        (again,) = await encoding.pictures(
+            "a", held, [picture(9)], pointers=pointers(1), keep=kept.__setitem__
+        )
         assert held.seen == [8, 9]
         assert (again.width, again.height) == (6, 4)
-        assert again.kept is not None
+        assert list(kept) == [0]
         await encoding.pictures("a", held, [picture(9)], pointers=pointers(1), views="standard")
         assert len(held.seen) == 2 + 12
         await encoding.close()
@@ -304,8 +308,30 @@ def test_views_are_rows_of_their_picture_the_plain_one_first(settings, held, pic
 def test_pictures_are_kept_only_where_the_settings_want_it(settings, held, picture) -> None:
     async def main() -> None:
         encoding = Encoding(settings.model_copy(update={"keep_images": False}), held)
-        (one,) = await encoding.pictures("a", held, [picture(1)], pointers=pointers(1), keep=True)
-        assert one.kept is None
+        kept: dict[int, bytes] = {}
+        await encoding.pictures("a", held, [picture(1)], pointers=pointers(1), keep=kept.__setitem__)
+        assert kept == {}
+        await encoding.close()
+
+    asyncio.run(main())
+
+
+def test_what_is_kept_of_a_picture_is_told_before_it_is_encoded_of_equal_ones_for_each(
+    settings, held, picture
+) -> None:
+    async def main() -> None:
+        encoding = Encoding(settings, held)
+        held.go.clear()
+        kept: dict[int, bytes] = {}
+        images = [picture(1), picture(200), picture(1)]
+        coming = asyncio.create_task(
+            encoding.pictures("a", held, images, pointers=pointers(3), keep=kept.__setitem__)
+        )
+        await until(lambda: len(kept) == 3)
+        assert not coming.done()
+        assert kept[0] == kept[2] != kept[1]
+        held.go.set()
+        await coming
         await encoding.close()
 
     asyncio.run(main())

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -43,14 +43,12 @@ class Picture:
     """A picture as rows X (V, D), one for each view, and what shots need to know of it.
 
     width, height : pixels of the original, the right way up.    sha256 : of the bytes as they came.
-    kept : the JPEG to keep, or None.
     """
 
     X: Rows
     width: int
     height: int
     sha256: str
-    kept: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +121,14 @@ class Encoding:
         *,
         pointers: Sequence[str],
         views: str = "none",
-        keep: bool = False,
+        keep: Callable[[int, bytes], None] | None = None,
         timings: Timings | None = None,
     ) -> list[Picture]:
         """Rows of encoded pictures, and more about them; equal ones are decoded and encoded once.
 
-        pointers : what to call each in errors.    views : a policy of `augment`.    keep : whether to make
-        the JPEG that is kept, if the settings want pictures kept at all.
+        pointers : what to call each in errors.    views : a policy of `augment`.    keep : is told the place
+        of each picture and the JPEG to keep of it, as soon as it is decoded, if the settings want pictures
+        kept at all.
         Raises RequestError for a picture that cannot be read, and BusyError where too many wait.
         """
         return await self._pictures(
@@ -167,7 +166,7 @@ class Encoding:
             [digests[at] for at in fresh],
             pointers=[pointers[at] for at in fresh],
             views="none",
-            keep=False,
+            keep=None,
             timings=timings,
         )
         found |= {picture.sha256: picture.X for picture in made}
@@ -189,32 +188,35 @@ class Encoding:
         *,
         pointers: Sequence[str],
         views: str,
-        keep: bool,
+        keep: Callable[[int, bytes], None] | None,
         timings: Timings | None,
     ) -> list[Picture]:
         timings = Timings() if timings is None else timings
-        keeping = (
-            Keeping(side=self._settings.keep_side, quality=self._settings.keep_quality)
-            if keep and self._settings.keep_images
-            else None
-        )
-        first: dict[str, int] = {}
+        places: dict[str, list[int]] = {}
         for at, digest in enumerate(digests):
-            first.setdefault(digest, at)
+            places.setdefault(digest, []).append(at)
         request = next(self._requests)
-        self._waiting.accept(tenant, len(first))
+        self._waiting.accept(tenant, len(places))
         tasks = [
             asyncio.create_task(
                 self._picture(
-                    tenant, request, encoder, images[at], digest, pointers[at], views, keeping, timings
+                    tenant,
+                    request,
+                    encoder,
+                    images[own[0]],
+                    digest,
+                    pointers[own[0]],
+                    views,
+                    partial(_keep, keep, own) if keep is not None and self._settings.keep_images else None,
+                    timings,
                 )
             )
-            for digest, at in first.items()
+            for digest, own in places.items()
         ]
         for task in tasks:
             task.add_done_callback(partial(self._note, tenant))
         made = await _all(tasks)
-        known = dict(zip(first, made, strict=True))
+        known = dict(zip(places, made, strict=True))
         return [known[digest] for digest in digests]
 
     def _note(self, tenant: str, task: "asyncio.Task[Picture]") -> None:
@@ -229,12 +231,18 @@ class Encoding:
         digest: str,
         name: str,
         policy: str,
-        keeping: Keeping | None,
+        keep: Callable[[bytes], None] | None,
         timings: Timings,
     ) -> Picture:
         X = self._known(tenant, encoder, digest, policy)
         tower = self._tower(encoder)
-        preparation = tower.preparation if X is None else None
+        wanted = Wanted(
+            preparation=tower.preparation if X is None else None,
+            policy=policy,
+            keeping=Keeping(side=self._settings.keep_side, quality=self._settings.keep_quality)
+            if keep is not None
+            else None,
+        )
         done = await self._decoders.decode(
             Job(
                 tenant=tenant,
@@ -242,9 +250,11 @@ class Encoding:
                 batcher=tower.batcher,
                 data=data,
                 name=name,
-                wanted=Wanted(preparation=preparation, policy=policy, keeping=keeping),
+                wanted=wanted,
             )
         )
+        if keep is not None and done.decoded.kept is not None:
+            keep(done.decoded.kept)
         tracing.took("decode", done.decode)
         timings.decode = max(timings.decode, done.decode)
         timings.queue = max(timings.queue, done.queue)
@@ -261,7 +271,6 @@ class Encoding:
             width=done.decoded.width,
             height=done.decoded.height,
             sha256=digest,
-            kept=done.decoded.kept,
         )
 
     def _known(self, tenant: str, encoder: Encoder, digest: str, policy: str) -> Rows | None:
@@ -277,6 +286,12 @@ class Encoding:
             )
             self._towers[encoder.fingerprint] = _Tower(preparation, batcher)
         return self._towers[encoder.fingerprint]
+
+
+def _keep(keep: Callable[[int, bytes], None], places: Sequence[int], kept: bytes) -> None:
+    """Equal pictures are kept once for each."""
+    for at in places:
+        keep(at, kept)
 
 
 async def _all(tasks: Sequence["asyncio.Task[Picture]"]) -> list[Picture]:
