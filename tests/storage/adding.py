@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tests.storage.conftest import shot
 
+from handful.storage.blobs import Blobs
 from handful.storage.ids import new_id
 from handful.storage.open import open_store
 from handful.storage.store import Change, ChangedMeanwhileError, Store
@@ -28,8 +29,8 @@ async def add_one(store: Store, tenant: str, id: str) -> str:
         return added.id
 
 
-async def _write(url: str, tenant: str, id: str) -> None:
-    store = open_store(url)
+async def _write(url: str, blobs: str, tenant: str, id: str) -> None:
+    store = open_store(url, Blobs(blobs))
     for _ in range(SHOTS):
         print(await add_one(store, tenant, id))  # noqa: T201
     await store.close()

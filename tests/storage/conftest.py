@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.redis_servers import Clustered, Server
 
+from handful.storage.blobs import Blobs
 from handful.storage.ids import new_id, new_ids
 from handful.storage.open import open_store
 from handful.storage.records import ClassifierRecord, ClassRecord, JobRecord, ShotRecord
@@ -21,15 +23,29 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "redis", "redis-7", "redis-cluster"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a store of each kind may be made."""
-    return {"sqlite": f"sqlite:///{tmp_path}/data/store.sqlite"}[request.param]
+    """Where a store of each kind may be made; tests share the servers, each begins with an empty one."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/data/store.sqlite"
+    if request.param == "redis-cluster":
+        cluster: Clustered = request.getfixturevalue("clustered")
+        cluster.empty()
+        return cluster.url
+    server: Server = request.getfixturevalue({"redis": "redis_8", "redis-7": "redis_7"}[request.param])
+    server.command("FLUSHALL")
+    return server.url
 
 
 @pytest.fixture
-async def store(store_url: str, anyio_backend: str) -> AsyncIterator[Store]:
-    opened = open_store(store_url)
+def blobs(tmp_path: Path) -> Blobs:
+    """The place that a store may keep blobs in."""
+    return Blobs(str(tmp_path / "blobs"))
+
+
+@pytest.fixture
+async def store(store_url: str, blobs: Blobs, anyio_backend: str) -> AsyncIterator[Store]:
+    opened = open_store(store_url, blobs)
     yield opened
     await opened.close()
 

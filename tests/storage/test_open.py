@@ -5,13 +5,24 @@ from pathlib import Path
 import pytest
 
 from handful.errors import StorageError
+from handful.storage.blobs import Blobs
 from handful.storage.open import open_store
+from handful.storage.redis.store import RedisStore
 
 
-@pytest.mark.parametrize("url", ["redis://localhost/0", "sqlite:///", "sqlite://file", "postgres", ""])
+@pytest.mark.parametrize("url", ["mysql://localhost/0", "sqlite:///", "sqlite://file", "postgres", ""])
 def test_what_is_no_store_of_this_build_is_refused_with_what_is(url: str) -> None:
     with pytest.raises(StorageError, match="use sqlite:///file"):
         open_store(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://host", "rediss://host", "redis+sentinel://host/it", "redis+cluster://host"]
+)
+def test_a_store_in_redis_needs_a_place_for_blobs(url: str, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="HANDFUL_BLOBS_URL"):
+        open_store(url)
+    assert isinstance(open_store(url, Blobs(str(tmp_path / "blobs"))), RedisStore)
 
 
 def test_a_password_in_a_url_is_not_repeated() -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.storage.adding import SHOTS, add_one
 from tests.storage.conftest import classifier
 
+from handful.storage.blobs import Blobs
 from handful.storage.records import ClassifierRecord
 from handful.storage.store import Change, Store
 
@@ -25,10 +26,10 @@ async def test_no_shot_of_many_writers_in_one_process_is_lost(store: Store) -> N
 
 
 @pytest.mark.anyio
-async def test_no_shot_of_many_processes_is_lost(store: Store, store_url: str) -> None:
+async def test_no_shot_of_many_processes_is_lost(store: Store, store_url: str, blobs: Blobs) -> None:
     record = classifier()
     await store.apply(Change(before=None, after=record))
-    command = [sys.executable, "-m", "tests.storage.adding", store_url, record.tenant, record.id]
+    command = [sys.executable, "-m", "tests.storage.adding", store_url, blobs.url, record.tenant, record.id]
     writers = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT) for _ in range(_PROCESSES)
     ]

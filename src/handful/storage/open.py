@@ -9,16 +9,28 @@ from handful.storage.sqlite import SqliteStore
 from handful.storage.store import Store
 
 _SQLITE = "sqlite:///"
+_REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 
 
-def open_store(url: str, blobs: Blobs | None = None) -> Store:
-    """The store of a URL: sqlite:///relative/file or sqlite:////absolute/file.
+def open_store(url: str, blobs: Blobs | None = None, *, redis_wait_replicas: int = 0) -> Store:
+    """The store of a URL: sqlite:///relative/file, sqlite:////absolute/file, redis://host:port.
 
+    Also rediss://, redis+sentinel://, redis+cluster:// and these with rediss, as redis/urls.py has them.
     blobs : where a store that holds little itself keeps the rest; Redis needs them.
+    redis_wait_replicas : so many replicas must confirm each write to a Redis.
 
     Raises StorageError for another kind of URL, and as the store does.
     """
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         return SqliteStore(Path(unquote(url.removeprefix(_SQLITE))))
     kind = url.partition(":")[0]  # the rest may hold a password
-    raise StorageError(f"a store of kind {kind!r} is none that this build has; use {_SQLITE}file")
+    if kind in _REDIS and blobs is not None:
+        # Here, since its client takes a while to load, and most stores are files.
+        from handful.storage.redis.store import RedisStore
+
+        return RedisStore(url, blobs, wait_replicas=redis_wait_replicas)
+    if kind in _REDIS:
+        raise StorageError("a store in Redis needs a place for blobs; give one, HANDFUL_BLOBS_URL")
+    raise StorageError(
+        f"a store of kind {kind!r} is none that this build has; use {_SQLITE}file or redis://host:port"
+    )

@@ -67,8 +67,9 @@ async def snapshot(store: Store, tenant: str, id: str) -> Snapshot | None:
         listed = await store.heads(tenant, id)
         heads = [await store.head(tenant, id, head.version) for head in listed]
         now = await store.classifier(tenant, id)
-        if now == support.classifier and listed == [head[0] for head in heads if head is not None]:
-            return Snapshot(support=support, heads=tuple(head for head in heads if head is not None))
+        found = tuple(head for head in heads if head is not None)
+        if now == support.classifier and listed == [replace(head, classes=()) for head, _ in found]:
+            return Snapshot(support=support, heads=found)
         await asyncio.sleep(_PAUSE * attempt)
     raise StorageError(f"classifier {id} of {tenant} is written to all the time; try again when it is not")
 

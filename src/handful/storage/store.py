@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -144,7 +144,7 @@ class Store(Protocol):
         ...
 
     async def heads(self, tenant: str, id: str) -> list[HeadRecord]:
-        """Newest first."""
+        """Newest first, without their classes."""
         ...
 
     async def head(self, tenant: str, id: str, version: int) -> tuple[HeadRecord, bytes] | None:
@@ -209,6 +209,17 @@ class Store(Protocol):
         """What a tenant holds."""
         ...
 
+    async def tally(
+        self, more: Mapping[tuple[str, str], int], *, keep: timedelta
+    ) -> Mapping[tuple[str, str], int] | None:
+        """Add to counts that all processes share, each of a tenant and a name; their sums.
+
+        Cheap, and so neither durable nor exact: a count may be lost, or added twice.
+        keep : how long a count is kept after something was added last.
+        None where the store shares no counts.
+        """
+        ...
+
     async def tenants(self, *, limit: int, after: str | None = None) -> list[str]:
         """Those that have, or had, a classifier; by name, those behind `after`."""
         ...
@@ -232,8 +243,12 @@ class Store(Protocol):
         """Until then `trash` is empty for every process; a moment that is past lets go again."""
         ...
 
-    async def dump(self, file: Path) -> None:
-        """Write all of it as of one moment into a new SQLite file, which `open_store` opens."""
+    async def dump(self, file: Path) -> list[str]:
+        """Write all of it into a new SQLite file, which `open_store` opens; what could not be read, in words.
+
+        A SQLite store is written as of one moment; of another each classifier is of one revision, and jobs
+        and replies are left out.
+        """
         ...
 
     async def trash_held(self) -> bool:
