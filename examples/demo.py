@@ -1,11 +1,14 @@
 """Teach a classifier of waste, from words alone to 16 photos of each class: in a service, and measured.
 
-    python examples/demo.py
+    python examples/demo.py [REPORT]
 
 Starts a service on a free port, teaches and asks it, and stops it; then measures on many draws of photos how
-far one gets. Takes a minute or so on two cores. Writes a report to look at, build/demo-report.html.
+far one gets. Takes a minute or so on two cores. Writes a report to look at, build/demo-report.html unless
+another is named. Compares with logistic regression where scikit-learn is installed.
 """
 
+import importlib.util
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -33,6 +36,7 @@ OTHER = ROOT / "examples" / "data" / "other"
 REPORT = ROOT / "build" / "demo-report.html"
 SHOTS = [0, 1, 4, 16]
 DRAWS = 10
+LINEAR = "logistic regression"
 _ENCODED_FASTEST = 1.0  # seconds; below, pictures came from the embedding cache
 
 console = Console(highlight=False)
@@ -40,7 +44,7 @@ if not console.is_terminal:
     console = Console(highlight=False, width=100)
 
 
-def main() -> None:
+def main(report: Path = REPORT) -> None:
     begun = perf_counter()
     console.rule("[bold]Handful: an image classifier from a handful of pictures")
     data = read_dataset(WASTE)
@@ -70,10 +74,7 @@ def main() -> None:
             background=encoder.background,
             shots=SHOTS,
             seeds=DRAWS,
-            rivals={
-                "class means": teacher("prototype", X),
-                "logistic regression": logistic_regression(X),
-            },
+            rivals=rivals(X),
             picture_names=[f"{Path(str(p)).parent.name}/{Path(str(p)).name}" for p in data.images],
             settings={"method": "auto", "encoder": "builtin", "data": "TrashNet, 60 photos of each class"},
             progress=lambda done, total: told(done),
@@ -81,11 +82,12 @@ def main() -> None:
     if found.curve is not None:
         show_accuracy(found.curve)
 
-    REPORT.parent.mkdir(exist_ok=True)
-    write(REPORT, found, title="How well waste is told apart", pictures=data.images)
+    report.parent.mkdir(exist_ok=True)
+    write(report, found, title="How well waste is told apart", pictures=data.images)
     console.print(
         "\n[bold]The report[/] has the learning curve, the confusions, and the photos that went wrong\n"
-        f"beside those they were taken for. Open it in a browser:\n  {REPORT.relative_to(ROOT)}"
+        "beside those they were taken for. Open it in a browser:\n"
+        f"  {report.relative_to(ROOT) if report.is_relative_to(ROOT) else report}"
     )
     console.print(f"\nDone in {perf_counter() - begun:.0f} s.")
 
@@ -108,9 +110,8 @@ def show_accuracy(curve: LearningCurve) -> None:
         gains = [cell(f"{curve.difference('handful', name, k):+.1%}") for k in curve.shots]
         table.add_row(f"gain over {name}", *gains)
     console.print(table)
-    console.print(
-        "Logistic regression is scikit-learn's, on the same embeddings. Nothing was tuned on these photos."
-    )
+    others = "Logistic regression is scikit-learn's, on the same embeddings. " * (LINEAR in curve.contenders)
+    console.print(f"{others}Nothing was tuned on these photos.")
 
 
 def serve_and_ask(pictures: tuple[object, ...], y: np.ndarray, names: list[str]) -> None:
@@ -215,6 +216,14 @@ def cell(estimate: str) -> Text:
     return Text.assemble(value, (f"\n[{interval}" if bracket else "", "dim"))
 
 
+def rivals(X: Rows) -> dict[str, Teach]:
+    """Who else is measured: class means, and logistic regression where scikit-learn is installed."""
+    found = {"class means": teacher("prototype", X)}
+    if importlib.util.find_spec("sklearn"):
+        found[LINEAR] = logistic_regression(X)
+    return found
+
+
 def logistic_regression(X: Rows) -> Teach:
     """scikit-learn's, as in CLIP's linear probe: C = 0.316 on rows of length ten, 31.6 on unit rows."""
     from sklearn.linear_model import LogisticRegression
@@ -253,4 +262,4 @@ def timed(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 if __name__ == "__main__":
-    main()
+    main(*(Path(name).absolute() for name in sys.argv[1:2]))

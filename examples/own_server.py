@@ -17,10 +17,14 @@ _ADDRESS = re.compile(r"serves on (\S+)")
 
 @contextmanager
 def own_server(folder: Path) -> Iterator[str]:
-    """`handful serve` on a free port and a folder of data. Gives its address, once it is ready."""
+    """`handful serve` on a free port and a folder of data. Gives its address, once it is ready.
+
+    Settings of other services, HANDFUL_STORE_URL for one, are none of its own.
+    """
     command = [str(Path(sys.executable).with_name("handful")), "serve", "--port", "0", "--data", str(folder)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HANDFUL_")}
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, stderr=said, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(command, env=environment, stderr=said, stdin=subprocess.DEVNULL)
         try:
             while not ready(address := found(said.fileno())):
                 if process.poll() is not None:

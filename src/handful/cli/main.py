@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from handful import __version__
 from handful.cli import about, ask, backup, evaluation, teach
+from handful.cli.demo import demo
 from handful.cli.encoders import app as encoders
 from handful.cli.keys import app as keys
 from handful.cli.serve import serve
@@ -121,3 +122,4 @@ app.command()(gc)
 app.add_typer(encoders, name="encoders")
 app.command(no_args_is_help=True)(about.info)
 app.command()(about.doctor)
+app.command()(demo)
