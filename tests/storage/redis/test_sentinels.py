@@ -5,7 +5,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from tests.redis_servers import SERVICE, Server, Watched, redis_sentinels
+from tests.redis_servers import SERVICE, Server, Watched, redis_sentinels, waited_for
 from tests.storage.redis.conftest import Connect
 
 from handful.errors import StorageError
@@ -104,6 +104,7 @@ async def test_who_still_talks_to_a_demoted_primary_asks_the_sentinels_again(
 ) -> None:
     connection = connect(watched.url)
     assert await connection.script(["list"], ["one"]) == 1
+    waited_for(lambda: watched.replica.command("LLEN", "list") == 1)
     watched.sentinels[0].command("SENTINEL", "FAILOVER", SERVICE)
     await asyncio.to_thread(watched.promoted)
     watched.primary.command("REPLICAOF", "127.0.0.1", watched.replica.port)
@@ -155,6 +156,7 @@ async def test_a_primary_that_hangs_is_replaced(
     monkeypatch.setattr(pools, "ANSWER_SECONDS", 0.3)
     connection = connect(watched.url)
     assert await connection.script(["list"], ["one"]) == 1
+    waited_for(lambda: watched.replica.command("LLEN", "list") == 1)
     assert watched.primary.process is not None
     watched.primary.process.send_signal(signal.SIGSTOP)
     await asyncio.to_thread(watched.promoted)
