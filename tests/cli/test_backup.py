@@ -1,14 +1,18 @@
 """handful backup and restore: all that a service holds, taken while it runs, brought back elsewhere."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from tests.storage.test_copying import pictured
 from typer.testing import Result
 
 import handful
+from handful.storage.blobs import Blobs
+from handful.storage.open import open_store
 
 Run = Callable[..., Result]
 
@@ -63,9 +67,29 @@ def test_a_backup_that_is_not_whole_is_refused(run: Run, tmp_path: Path, what: s
 def test_what_cannot_be_backed_up_is_said(run: Run, tmp_path: Path) -> None:
     nothing = run("backup", tmp_path / "b", "--data", tmp_path / "nothing")
     assert (nothing.exit_code, "--data" in nothing.stderr) == (1, True)
-    other = run("backup", tmp_path / "b", "--store", "redis://x", "--data", tmp_path)
-    assert (other.exit_code, "SQLite" in other.stderr) == (1, True)
+    other = run("backup", tmp_path / "b", "--store", "postgres://u:secret@x", "--data", tmp_path)
+    assert (other.exit_code, "'postgres'" in other.stderr, "secret" in other.stderr) == (1, True, False)
     run("keys", "create", "x", "--data", tmp_path / "data")
     (tmp_path / "b").mkdir()
     there = run("backup", tmp_path / "b", "--data", tmp_path / "data")
     assert (there.exit_code, "new folder" in there.stderr) == (1, True)
+
+
+def test_a_picture_that_is_missing_is_named_and_the_exit_code_says_so(run: Run, tmp_path: Path) -> None:
+    data, folder = tmp_path / "data", tmp_path / "backup"
+    blobs = Blobs(str(data / "blobs"))
+
+    async def fill() -> None:
+        store = open_store(f"sqlite:///{data}/store.sqlite")
+        await pictured(store, blobs, 3)
+        await store.close()
+
+    asyncio.run(fill())
+    name, *_ = asyncio.run(blobs.names())
+    asyncio.run(blobs.remove(name))
+    taken = run("backup", folder, "--data", data)
+    assert (taken.exit_code, f"{name} is missing or damaged" in taken.stderr) == (1, True)
+    assert "1 classifiers, 3 shots, 2 pictures" in taken.stdout
+    restored = run("restore", folder, "--data", tmp_path / "new", "--json")
+    assert restored.exit_code == 0, restored.stderr
+    assert json.loads(restored.stdout)["missing"] == [name]

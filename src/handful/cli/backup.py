@@ -16,6 +16,8 @@ from handful.settings import Settings
 if TYPE_CHECKING:
     from handful.storage.backup import BackupReport
 
+_SHOWN = 20  # names that people are told
+
 
 def backup(
     folder: Annotated[
@@ -26,7 +28,9 @@ def backup(
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Copy store and pictures as of one moment, also while the service runs.
+    """Copy store and pictures, also while the service runs.
+
+    What cannot be read is named, and the exit code is 1; all else is in the backup.
 
     [dim]$ handful backup /backups/2026-11-24[/dim]
     """
@@ -34,8 +38,9 @@ def backup(
     from handful.storage.backup import backup as run
 
     settings = _settings(data, store)
-    if not _store_file(settings).exists():
-        raise StorageError(f"there is no store in {_store_file(settings)}; name the data folder by --data")
+    file = _store_file(settings)
+    if file is not None and not file.exists():
+        raise StorageError(f"there is no store in {file}; name the data folder by --data")
 
     async def work() -> "BackupReport":
         opened = store_of(settings)
@@ -45,7 +50,7 @@ def backup(
         finally:
             await opened.close()
 
-    _answer(asyncio.run(work()), f"{folder}: {'would hold ' if dry_run else ''}", json)
+    _answer(asyncio.run(work()), f"{folder}: {'would hold ' if dry_run else ''}", json, written=True)
 
 
 def restore(
@@ -57,21 +62,31 @@ def restore(
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Verify a backup and put it where no store is yet. Start the service afterwards.
+    """Verify a backup and put it where no store is yet, of any kind. Start the service afterwards.
 
     [dim]$ handful restore /backups/2026-11-24 --data /data[/dim]
     """
-    from handful.service.service import blobs_of
+    from handful.service.service import blobs_of, store_of
     from handful.storage.backup import restore as run
+    from handful.storage.backup import restore_into
+    from handful.storage.migration import plain_url
 
     settings = _settings(data, store)
     file = _store_file(settings)
+    name = plain_url(settings.store_url or "") if file is None else str(file.parent)
 
     async def work() -> "BackupReport":
         with progress("Copying") as told:
-            return await run(folder, file, blobs_of(settings), dry_run=dry_run, told=told)
+            blobs = blobs_of(settings)
+            if file is not None:
+                return await run(folder, file, blobs, dry_run=dry_run, told=told)
+            opened = store_of(settings)
+            try:
+                return await restore_into(folder, (name, opened), blobs, dry_run=dry_run, told=told)
+            finally:
+                await opened.close()
 
-    _answer(asyncio.run(work()), f"{file.parent}: {'would hold ' if dry_run else ''}", json)
+    _answer(asyncio.run(work()), f"{name}: {'would hold ' if dry_run else ''}", json)
 
 
 def _settings(data: Path | None, store: str | None) -> Settings:
@@ -79,18 +94,28 @@ def _settings(data: Path | None, store: str | None) -> Settings:
     return Settings(**{name: value for name, value in told.items() if value is not None})
 
 
-def _store_file(settings: Settings) -> Path:
+def _store_file(settings: Settings) -> Path | None:
+    """Of a SQLite store; None of another."""
     url = settings.store_url
     if url is None:
         return settings.data_dir.absolute() / "store.sqlite"
     if not url.startswith("sqlite:///"):
-        raise StorageError("only a store in a SQLite file is backed up here; copy others by their own means")
+        return None
     return Path(unquote(url.removeprefix("sqlite:///"))).absolute()
 
 
-def _answer(report: "BackupReport", start: str, json: bool) -> None:
+def _answer(report: "BackupReport", start: str, json: bool, *, written: bool = False) -> None:
+    """written : by this command, whose exit code then says whether it is whole."""
     if json:
         answer_json(asdict(report))
-        return
-    typer.echo(f"{start}{report.classifiers} classifiers, {report.shots} shots, {report.blobs} pictures")
-    say(f"the store takes {report.store_bytes:,} bytes")
+    else:
+        typer.echo(f"{start}{report.classifiers} classifiers, {report.shots} shots, {report.blobs} pictures")
+        say(f"the store takes {report.store_bytes:,} bytes")
+        told = [f"{name} is missing or damaged" for name in report.missing]
+        told += [f"not copied: {one}" for one in report.lost]
+        for line in told[:_SHOWN]:
+            say(line, style="")
+        if len(told) > _SHOWN:
+            say(f"and {len(told) - _SHOWN} more; --json names all", style="")
+    if written and not report.whole:
+        raise typer.Exit(1)

@@ -1,8 +1,8 @@
 """Backups: store and blobs as of one moment, taken while the service runs.
 
-store.sqlite     everything but pictures
+store.sqlite     everything but pictures, whatever kind of store it was
 blobs/           the pictures that it names
-manifest.json    what is in it, and the digest of the store
+manifest.json    what is in it, what could not be read, and the digest of the store
 """
 
 import asyncio
@@ -12,15 +12,18 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from handful.errors import StorageError, StorageFullError
 from handful.folders import sync_folder
+from handful.storage.blob_copies import Told, copy_blobs
 from handful.storage.blobs import Blobs, no_room
+from handful.storage.migration import migrate_store, migration_of
+from handful.storage.sqlite import SqliteStore
 from handful.storage.sqlite.failures import explained
 from handful.storage.sqlite.schema import VERSION as SCHEMA
 from handful.storage.store import Store
@@ -29,27 +32,36 @@ _FORMAT, VERSION = "handful.backup", 1
 _STORE, _BLOBS, _MANIFEST = "store.sqlite", "blobs", "manifest.json"
 _BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a store
 _HOLD = timedelta(minutes=2)  # extended meanwhile
-_TOGETHER = 64  # blobs copied at once
+_SHARED = {"store-id"}  # blobs that are there although nothing is kept yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupReport:
-    """What a backup holds, or would."""
+    """What a backup holds, or would.
+
+    missing : pictures that shots name and that were not there, or damaged.    lost : classifiers that could
+    not be read, and why.
+    """
 
     classifiers: int
     shots: int
     blobs: int
     store_bytes: int
+    missing: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
-
-Told = Callable[[int, int], None]  # blobs done, of how many
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of what the store names was out of reach."""
+        return not self.missing and not self.lost
 
 
 async def backup(
     store: Store, blobs: Blobs, folder: Path, *, dry_run: bool = False, told: Told | None = None
 ) -> BackupReport:
-    """Write a backup into a new folder; it is there as a whole, or not at all.
+    """Write a backup into a new folder; it is there with all that could be read, or not at all.
 
+    Of a SQLite store it is of one moment; of another each classifier is, and jobs and replies are left out.
     Deletions of pictures wait meanwhile, in every process of the service.
     Raises StorageError where the folder is not new, or something cannot be read or written.
     """
@@ -70,11 +82,15 @@ async def _backup(
     with _worded(folder):
         fresh.mkdir()
         async with _trash_held(store):
-            await store.dump(fresh / _STORE)
+            lost = await store.dump(fresh / _STORE)
             report, names = await asyncio.to_thread(_look_into, fresh / _STORE)
-            if dry_run:
-                return report
-            await _copy_all(blobs, Blobs(str(fresh / _BLOBS)), names, told)
+            place = Blobs(str(fresh / _BLOBS))
+            missing = await copy_blobs(blobs, None if dry_run else place, names, told)
+            report = replace(
+                report, blobs=len(names) - len(missing), missing=tuple(missing), lost=tuple(lost)
+            )
+        if dry_run:
+            return report
         manifest = {
             "format": f"{_FORMAT}/{VERSION}",
             "schema": SCHEMA,
@@ -96,46 +112,85 @@ async def restore(
     store_file : of the SQLite store.    blobs : where pictures go, empty.
     Raises StorageError for a backup that is not whole, and for a place that is not empty.
     """
-    manifest = await asyncio.to_thread(_manifest, folder)
     # SQLite would read a journal that a lost store left behind into the restored one.
     for there in (store_file, *(store_file.with_name(store_file.name + end) for end in _BESIDE)):
         if there.exists():
             raise StorageError(f"there is a store in {there} already; restore into a new data folder")
-    if await blobs.names():
-        raise StorageError(f"there are blobs in {blobs.url} already; restore into a new data folder")
-    if await asyncio.to_thread(_digest, folder / _STORE) != manifest["store_sha256"]:
-        raise StorageError(f"{folder / _STORE} was changed since the backup; use another backup")
-    report, names = await asyncio.to_thread(_look_into, folder / _STORE)
-    source = Blobs(str(folder / _BLOBS))
-    missing = sorted(set(names) - set(await source.names()))
-    if missing:
-        raise StorageError(f"{missing[0]} and {len(missing) - 1} more pictures are missing in {folder}")
-    await _copy_all(source, None if dry_run else blobs, names, told)
+    await _check_empty(blobs)
+    report, names = await _verified(folder)
+    missing = await copy_blobs(Blobs(str(folder / _BLOBS)), None if dry_run else blobs, names, told)
+    _check_copied(missing, folder)
     if not dry_run:
         with _worded(store_file):
             await asyncio.to_thread(_place, folder / _STORE, store_file)
     return report
 
 
-async def _copy_all(source: Blobs, target: Blobs | None, names: Sequence[str], told: Told | None) -> None:
-    """None is under way any more when this returns or raises."""
-    for start in range(0, len(names), _TOGETHER):
-        some = names[start : start + _TOGETHER]
-        copies = (_copy(source, target, name) for name in some)
-        for failure in await asyncio.gather(*copies, return_exceptions=True):
-            if failure is not None:
-                raise failure
-        if told is not None:
-            told(start + len(some), len(names))
+async def restore_into(
+    folder: Path,
+    target: tuple[str, Store],
+    blobs: Blobs,
+    *,
+    dry_run: bool = False,
+    told: Told | None = None,
+) -> BackupReport:
+    """Copy a backup into a store of any kind, which is empty; one that was cut off goes on where it was.
+
+    target : what the store is called in errors, and the store.    blobs : its own, without pictures.
+    Jobs and replies stay behind. Raises StorageError as `restore`.
+    """
+    report, names = await _verified(folder)
+    if await migration_of(target[1]) is None:
+        await _check_empty(blobs)
+    source = Blobs(str(folder / _BLOBS))
+    _check_copied(await copy_blobs(source, None, names), folder)
+    name = f"the backup with {str((await asyncio.to_thread(_manifest, folder))['store_sha256'])[:16]}"
+    with tempfile.TemporaryDirectory() as place:  # opening may change it
+        await asyncio.to_thread(shutil.copyfile, folder / _STORE, Path(place) / _STORE)
+        opened = SqliteStore(Path(place) / _STORE)
+        try:
+            copied = await migrate_store(
+                (name, opened),
+                target,
+                pictures=(source, blobs),
+                leave_jobs=True,
+                dry_run=dry_run,
+                told=told,
+            )
+        finally:
+            await opened.close()
+    if copied.failures:
+        first = copied.failures[0]
+        raise StorageError(
+            f"{len(copied.failures)} classifiers could not be restored, such as {first.id} of "
+            f"{first.tenant}: {first.reason}"
+        )
+    return report
 
 
-async def _copy(source: Blobs, target: Blobs | None, name: str) -> None:
-    """`get` checks the digest in the name.    target : None only checks."""
-    data = await source.get(name)
-    if data is None:
-        raise StorageError(f"the picture {name} is missing, though the store names it")
-    if target is not None:
-        await target.put(name, data)
+async def _verified(folder: Path) -> tuple[BackupReport, list[str]]:
+    """What a backup holds, and the names of its pictures. Raises StorageError where it is not whole."""
+    manifest = await asyncio.to_thread(_manifest, folder)
+    if await asyncio.to_thread(_digest, folder / _STORE) != manifest["store_sha256"]:
+        raise StorageError(f"{folder / _STORE} was changed since the backup; use another backup")
+    report, named = await asyncio.to_thread(_look_into, folder / _STORE)
+    missing, lost = (tuple(str(one) for one in _list(manifest, key)) for key in ("missing", "lost"))
+    never = set(missing)
+    names = [name for name in named if name not in never]
+    gone = sorted(set(names) - set(await Blobs(str(folder / _BLOBS)).names()))
+    if gone:
+        raise StorageError(f"{gone[0]} and {len(gone) - 1} more pictures are missing in {folder}")
+    return replace(report, blobs=len(names), missing=missing, lost=lost), names
+
+
+async def _check_empty(blobs: Blobs) -> None:
+    if set(await blobs.names()) - _SHARED:
+        raise StorageError(f"there are blobs in {blobs.url} already; restore into a new data folder")
+
+
+def _check_copied(missing: Sequence[str], folder: Path) -> None:
+    if missing:
+        raise StorageError(f"{missing[0]} in {folder} is damaged; use another backup")
 
 
 @asynccontextmanager
@@ -206,6 +261,11 @@ def _manifest(folder: Path) -> dict[str, object]:
     if not isinstance(said, dict):
         raise StorageError(f"{folder} holds no whole backup; give the folder of one")
     return said
+
+
+def _list(manifest: dict[str, object], key: str) -> list[object]:
+    told = manifest.get(key, [])
+    return told if isinstance(told, list) else []
 
 
 def _finish(fresh: Path, manifest: dict[str, object]) -> None:

@@ -21,27 +21,26 @@ async def copy_blobs(
     lost: list[str] = []
     for start in range(0, len(names), _TOGETHER):
         some = names[start : start + _TOGETHER]
-        copies = (_copied(source, target, name) for name in some)
-        for name, outcome in zip(some, await asyncio.gather(*copies, return_exceptions=True), strict=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
-            if not outcome:
-                lost.append(name)
+        found = {name: data for name, data in await _read(source, some) if data is not None}
+        lost += [name for name in some if name not in found]
+        if target is not None:
+            await target.put_all(found)
+            for name, data in await _read(target, list(found)):
+                if data != found[name]:
+                    raise DamagedBlobError(
+                        f"the blob {name} reads otherwise in {target.url} than it was written"
+                    )
         if told is not None:
             told(start + len(some), len(names))
     return lost
 
 
-async def _copied(source: Blobs, target: Blobs | None, name: str) -> bool:
-    """`get` checks the digest in the name, here and there."""
-    try:
-        data = await source.get(name)
-    except DamagedBlobError:
-        return False
-    if data is None:
-        return False
-    if target is not None:
-        await target.put(name, data)
-        if await target.get(name) != data:
-            raise DamagedBlobError(f"the blob {name} reads otherwise in {target.url} than it was written")
-    return True
+async def _read(place: Blobs, names: Sequence[str]) -> list[tuple[str, bytes | None]]:
+    """`get` checks the digest in a name; None for what is missing or damaged."""
+    read = await asyncio.gather(*(place.get(name) for name in names), return_exceptions=True)
+    found: list[tuple[str, bytes | None]] = []
+    for name, outcome in zip(names, read, strict=True):
+        if isinstance(outcome, BaseException) and not isinstance(outcome, DamagedBlobError):
+            raise outcome
+        found.append((name, None if isinstance(outcome, BaseException) else outcome))
+    return found

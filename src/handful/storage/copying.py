@@ -1,14 +1,19 @@
 """All classifiers and keys of one store into another, whatever kinds they are of, verified by digests."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from handful.errors import ConflictError, StorageError, StorageFullError
 from handful.storage.blob_copies import copy_blobs
 from handful.storage.blobs import Blobs
 from handful.storage.records import ClassifierRecord
 from handful.storage.snapshots import Snapshot, catching_up, creation, snapshot
+from handful.storage.sqlite import SqliteStore
+from handful.storage.sqlite.failures import explained
 from handful.storage.store import Change, Store
 from handful.storage.walking import all_tenants, pairs
 
@@ -72,6 +77,22 @@ async def copy_store(
     single classifiers is in the report.
     """
     return await _Copy(source, target, pictures, dry_run, told).run()
+
+
+async def dump_store(source: Store, file: Path) -> list[str]:
+    """Copy a store of any kind into a new SQLite file; what could not be read, in words. See Store.dump."""
+    target = SqliteStore(file)
+    try:
+        report = await copy_store(source, target)
+    finally:
+        await target.close()
+
+    def finish() -> None:
+        with explained(file), closing(sqlite3.connect(file)) as disk:
+            disk.execute("PRAGMA journal_mode = DELETE")  # all is in the one file, nothing beside it
+
+    await asyncio.to_thread(finish)
+    return [f"classifier {one.id} of {one.tenant}: {one.reason}" for one in report.failures]
 
 
 class _Copy:
