@@ -143,7 +143,8 @@ class Settings(BaseSettings):
         default=ByteSize(2**40), description="most bytes of kept pictures"
     )
     tenant_requests_per_second: PositiveFloat | None = Field(
-        default=None, description="requests of a tenant; unset: no limit"
+        default=None,
+        description="requests of a tenant, to all processes over Redis, to each over SQLite; unset: no limit",
     )
 
     # ---- the service: what it says

@@ -48,9 +48,11 @@ def create_app(settings: Settings | None = None, encoder: Encoder | None = None)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
-        rates = Rates(chosen.tenant_requests_per_second)
         with asked_to_stop() as stopping:
-            async with open_service(chosen, encoder) as service:
+            async with (
+                open_service(chosen, encoder) as service,
+                Rates(chosen.tenant_requests_per_second, service.store) as rates,
+            ):
                 yield {"service": service, "rates": rates, "stopping": stopping}
 
     app = FastAPI(
