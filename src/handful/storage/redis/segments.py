@@ -18,7 +18,6 @@ from handful.storage.redis.codec import (
     damaged,
     decode,
     encode,
-    seal,
     unseal,
 )
 from handful.storage.redis.layout import BATCH, place
@@ -100,7 +99,7 @@ def batch_of(field: bytes, value: bytes) -> Batch:
 def packed(shots: Sequence[ShotRecord]) -> bytes:
     """A segment. Two of the same shots differ, so that each has a blob of its own."""
     told = [secrets.token_bytes(8), [SHOT.values(shot) for shot in shots], [len(shot.rows) for shot in shots]]
-    records = seal(encode(told))
+    records = bytes([VERSION]) + encode(told)  # not compressed: disks are large, and this is often done
     return b"".join([_LENGTH.pack(VERSION, len(records)), records, *(shot.rows for shot in shots)])
 
 
