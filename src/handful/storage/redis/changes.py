@@ -208,7 +208,9 @@ def _count(commit: Commit, tenant: str, change: Change) -> None:
     for name, number in grown.items():
         if number > 0 and change.limits is not None:
             most = getattr(change.limits, name)
-            commit.check(key, "room", name, number, most, refused=_over_limit(name, most), when=When.BEFORE)
+            commit.check(
+                key, "room", name, number, int(most), refused=_over_limit(name, most), when=When.BEFORE
+            )
     for name, number in grown.items():
         if number:
             commit.do(key, "HINCRBY", name, number, when=when)
