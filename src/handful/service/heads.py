@@ -48,6 +48,38 @@ class ReadyHead:
     work: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """All that a head in closed form is made of.
+
+    classes : (C,) those with a shot or with words that count.    text : (C, D) what these say, or None.
+    """
+
+    rows: SupportRows
+    classes: tuple[ClassRecord, ...]
+    text: Rows | None
+    encoder: Encoder
+
+    def made(self) -> tuple[HeadRecord, bytes]:
+        """The head, compact. Raises ConflictError where its method can make nothing of this."""
+        started = time.perf_counter()
+        record = self.rows.classifier
+        method = STAND_IN if record.method in TRAINED else record.method
+        data = fit(self.rows, self.classes, self.text, method, self.encoder).compact().to_bytes()
+        kept = HeadRecord(
+            version=record.support_version,
+            support_version=record.support_version,
+            method=method,
+            trained=False,
+            held=False,
+            created=datetime.now(UTC),
+            classes=tuple((one.key, one.name) for one in self.classes),
+        )
+        metrics.HEADS_MADE.inc()
+        metrics.HEAD_SECONDS.observe(time.perf_counter() - started)
+        return kept, data
+
+
 class Heads:
     """The head of each classifier, by version."""
 
@@ -99,6 +131,16 @@ class Heads:
         rows = await asyncio.to_thread(support_rows, support)
         self._remember(key, rows)
         return rows
+
+    async def recipe(self, rows: SupportRows) -> Recipe:
+        """What the head of a support is made of, its words encoded.
+
+        Raises ConflictError where it has no class to answer with, or its encoder is another by now,
+        EncoderError where the encoder reads no words.
+        """
+        encoder = self.encoder_of(rows.classifier)
+        classes, text = await usable(self._encoding, encoder, rows)
+        return Recipe(rows=rows, classes=classes, text=text, encoder=encoder)
 
     async def settled(self, tenant: str, id: str) -> None:
         """Return when the heads compiled so far are in the store."""
@@ -153,24 +195,9 @@ class Heads:
         return await self._compiled(record, encoder)
 
     async def _compiled(self, record: ClassifierRecord, encoder: Encoder) -> ReadyHead:
-        started = time.perf_counter()
-        rows = await self.support(record)
-        classifier = rows.classifier
-        method = STAND_IN if classifier.method in TRAINED else classifier.method
-        head, classes = await fitted(self._encoding, encoder, rows, method)
-        data = await asyncio.to_thread(lambda: head.compact().to_bytes())
-        kept = HeadRecord(
-            version=classifier.support_version,
-            support_version=classifier.support_version,
-            method=method,
-            trained=False,
-            held=False,
-            created=datetime.now(UTC),
-            classes=tuple((one.key, one.name) for one in classes),
-        )
-        metrics.HEADS_MADE.inc()
-        metrics.HEAD_SECONDS.observe(time.perf_counter() - started)
-        self._keep(classifier, kept, data)
+        recipe = await self.recipe(await self.support(record))
+        kept, data = await asyncio.to_thread(recipe.made)
+        self._keep(recipe.rows.classifier, kept, data)
         # Restored, not the head at hand: every process answers with the same numbers.
         return await asyncio.to_thread(_restored, kept, data, encoder)
 
@@ -194,17 +221,6 @@ class Heads:
         if entry.nbytes <= self._memory.maxsize:
             self._memory[key] = entry
         metrics.HEADS_CACHED_BYTES.set(self.nbytes)
-
-
-async def fitted(
-    encoding: Encoding, encoder: Encoder, rows: SupportRows, method: str
-) -> tuple[Head, tuple[ClassRecord, ...]]:
-    """A head in closed form, and its classes: those with a shot or with words that count.
-
-    Raises ConflictError where there are none, or the method can make nothing of them.
-    """
-    classes, text = await usable(encoding, encoder, rows)
-    return await asyncio.to_thread(fit, rows, classes, text, method, encoder), classes
 
 
 async def usable(

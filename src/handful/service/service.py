@@ -84,7 +84,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
                 Train(store, blobs, changes, encoding, heads),
                 Evaluate(encoding, heads, store),
                 ImportShots(transfer.uploads, shots, settings),
-                ImportClassifiers(transfer.uploads, classifiers, shots, store, settings),
+                ImportClassifiers(transfer.uploads, classifiers, shots, heads, store, settings),
             ]
         )
         yield Service(
@@ -109,7 +109,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
 def store_of(settings: Settings) -> Store:
     """The store that the settings name. Raises StorageError."""
     url = settings.store_url or f"sqlite:///{settings.data_dir.absolute()}/store.sqlite"
-    return open_store(url, blobs_of(settings))
+    return open_store(url, blobs_of(settings), redis_wait_replicas=settings.redis_wait_replicas)
 
 
 def blobs_of(settings: Settings) -> Blobs:

@@ -23,10 +23,10 @@ from handful.service.names import checked_name, normal_name
 from handful.service.new_shots import NewShot, check_shot, new_rows
 from handful.service.once import Once, check_once
 from handful.service.pages import Page, behind, checked_limit, page
-from handful.service.support import packed_rows
+from handful.service.support import packed_each, packed_rows
 from handful.storage.blobs import Blobs, digest_name
 from handful.storage.ids import new_ids
-from handful.storage.records import ClassifierRecord, ClassRecord, ShotRecord
+from handful.storage.records import ClassifierRecord, ClassRecord, HeadRecord, ShotRecord, Support
 from handful.storage.store import Change, ChangedMeanwhileError, Store
 
 
@@ -44,6 +44,14 @@ class SeenShot:
 
     label: str
     record: ShotRecord
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draft:
+    """A classifier as it will be written.    kept : its pictures, which are."""
+
+    support: Support
+    kept: Kept
 
 
 class Shots:
@@ -86,19 +94,42 @@ class Shots:
         async with removed_if_refused(kept):
             return await self._changes.to(tenant, id, lambda now: self._added(now, seen), once)
 
-    async def create_with(self, view: ClassifierView, new: Sequence[NewShot]) -> ClassifierRecord:
-        """A new classifier with its shots. Raises as `add`, and ChangedMeanwhileError where it exists."""
-        there = {one.name: one for one in view.classes}
+    async def drafted(self, view: ClassifierView, new: Sequence[NewShot]) -> Draft:
+        """A new classifier with its shots, to be created or discarded. Raises RequestError, BusyError."""
+        labels = _checked_labels(new)
+        counts = Counter(labels[shot.label] for shot in new)
+        known = {one.name for one in view.classes}
+        unnamed = [NewClass(name=name) for name in counts if name not in known]
+        made = merged_classes(unnamed, {}, view.record.next_class)
+        classes = tuple(replace(one, shots=counts[one.name]) for one in (*view.classes, *made))
+        keys = {one.name: one.key for one in classes}
         async with keeping(self._blobs) as kept:
-            seen = await self._encoded(view.record, new, new_ids(len(new)), kept)
-        async with removed_if_refused(kept):
-            change, _ = _addition(view.record, seen, {}, there)
-            after = replace(change.after or view.record, revision=1, support_version=1)
-            classes = {one.key: one for one in (*view.classes, *change.put_classes)}
-            await self._changes.write(
-                replace(change, before=None, after=after, put_classes=tuple(classes.values()))
-            )
-        return after
+            seen = await self._encoded(view.record, new, new_ids(len(new)), kept, keys=keys)
+        record = replace(
+            view.record,
+            next_class=view.record.next_class + len(made),
+            class_count=len(classes),
+            shot_count=len(seen),
+            image_bytes=sum(one.record.blob_bytes for one in seen),
+        )
+        shots = tuple(one.record for one in seen)
+        return Draft(Support(classifier=record, classes=classes, shots=shots), kept)
+
+    async def create(self, draft: Draft, heads: Sequence[tuple[HeadRecord, bytes]] = ()) -> None:
+        """Write a draft, with heads that were made of it.
+
+        Raises QuotaError, and ChangedMeanwhileError where the classifier exists.
+        """
+        support = draft.support
+        change = Change(
+            before=None,
+            after=support.classifier,
+            put_classes=support.classes,
+            put_shots=support.shots,
+            put_heads=heads,
+        )
+        async with removed_if_refused(draft.kept):
+            await self._changes.write(change)
 
     async def _added(
         self, record: ClassifierRecord, seen: Sequence[SeenShot]
@@ -204,19 +235,18 @@ class Shots:
         *,
         unkept: Container[str] = (),
         timings: Timings | None = None,
+        keys: Mapping[str, int] | None = None,
     ) -> tuple[SeenShot, ...]:
         """Shots with their rows, not yet in the store. Raises RequestError, BusyError.
 
-        kept : gets their pictures, but for those of `unkept` ids.
+        kept : gets their pictures, but for those of `unkept` ids.    keys : of the classes by name, if known.
         """
         encoder = self._heads.encoder_of(record)
         for shot in new:
             check_shot(shot)
-        labels: dict[str, str] = {}
-        for shot in new:
-            if shot.label not in labels:
-                labels[shot.label] = checked_name(shot.label, what="class", pointer=shot.pointer or None)
-        rows = iter(new_rows([shot for shot in new if shot.image is None], encoder.dimension))
+        labels = _checked_labels(new)
+        X = new_rows([shot for shot in new if shot.image is None], encoder.dimension)
+        rows = zip([sha256(x).hexdigest() for x in X], packed_each(X), strict=True)
         pictured = [
             (shot.image, shot.pointer, own)
             for shot, own in zip(new, ids, strict=True)
@@ -247,13 +277,8 @@ class Shots:
         for shot, shot_id in zip(new, ids, strict=True):
             told: dict[str, Any]
             if shot.image is None:
-                X = next(rows)
-                told = {
-                    "sha256": sha256(X).hexdigest(),
-                    "width": 0,
-                    "height": 0,
-                    "rows": packed_rows(X[None]),
-                }
+                digest, packed = next(rows)
+                told = {"sha256": digest, "width": 0, "height": 0, "rows": packed}
             else:
                 picture = next(pictures)
                 told = {
@@ -265,7 +290,7 @@ class Shots:
                 }
             filled = ShotRecord(
                 id=shot_id,
-                class_key=-1,
+                class_key=-1 if keys is None else keys[labels[shot.label]],
                 group=shot.group,
                 source_id=shot.source_id,
                 metadata=shot.metadata,
@@ -297,6 +322,15 @@ class Shots:
             for shot in shots
             if shot.class_key in classes  # deleted between the two reads otherwise
         )
+
+
+def _checked_labels(new: Sequence[NewShot]) -> dict[str, str]:
+    """The names of classes by the labels that shots give. Raises RequestError for one that is none."""
+    labels: dict[str, str] = {}
+    for shot in new:
+        if shot.label not in labels:
+            labels[shot.label] = checked_name(shot.label, what="class", pointer=shot.pointer or None)
+    return labels
 
 
 def _blob_name(record: ClassifierRecord, shot_id: str, kept: bytes) -> str:

@@ -10,6 +10,7 @@ from handful.rows import IntArray, Rows, unit
 from handful.storage.records import ClassifierRecord, ClassRecord, ShotRecord, Support
 
 _OVERHEAD = 2000  # bytes of objects
+_WIDTH_BYTES = 2  # before a shot's rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +41,12 @@ class SupportRows:
 
 def support_rows(support: Support) -> SupportRows:
     """Arrays of what the store keeps."""
-    per_shot = [_rows_of(shot) for shot in support.shots]
-    counts = [len(X) for X in per_shot]
+    packed = [shot.rows for shot in support.shots]
+    counts = [_row_count(rows) for rows in packed]
     return SupportRows(
         classifier=support.classifier,
         classes=support.classes,
-        X=np.concatenate(per_shot) if per_shot else np.zeros((0, 0), np.float32),
+        X=_unit_rows(packed),
         keys=np.repeat(np.array([shot.class_key for shot in support.shots], np.int64), counts),
         ids=_repeated((shot.id for shot in support.shots), counts),
         groups=_repeated((_group(shot) for shot in support.shots), counts),
@@ -53,19 +54,39 @@ def support_rows(support: Support) -> SupportRows:
     )
 
 
-def _rows_of(shot: ShotRecord) -> Rows:
-    return np.asarray(unit(unpacked_rows(shot.rows).astype(np.float32)), np.float32)
+def _unit_rows(packed: Sequence[bytes]) -> Rows:
+    """(N, D) of all of them, which are as wide as the first."""
+    if not packed:
+        return np.zeros((0, 0), np.float32)
+    width = _width(packed[0])
+    halves = np.frombuffer(b"".join([rows[_WIDTH_BYTES:] for rows in packed]), "<f2").reshape(-1, width)
+    return np.asarray(unit(halves.astype(np.float32)), np.float32)
+
+
+def _row_count(rows: bytes) -> int:
+    """V, as `packed_rows` packed them."""
+    return (len(rows) - _WIDTH_BYTES) // (2 * _width(rows))
+
+
+def _width(rows: bytes) -> int:
+    return int.from_bytes(rows[:_WIDTH_BYTES], "little")
 
 
 def unpacked_rows(rows: bytes) -> NDArray[np.float16]:
     """(V, D) as `packed_rows` packed them."""
-    width = int.from_bytes(rows[:2], "little")
-    return np.frombuffer(rows, "<f2", offset=2).reshape(-1, width)
+    return np.frombuffer(rows, "<f2", offset=_WIDTH_BYTES).reshape(-1, _width(rows))
 
 
 def packed_rows(X: NDArray[np.floating]) -> bytes:
     """(V, D) as a shot keeps them: D in two bytes, then halves, all little-endian."""
-    return int(X.shape[1]).to_bytes(2, "little") + X.astype("<f2").tobytes()
+    return int(X.shape[1]).to_bytes(_WIDTH_BYTES, "little") + X.astype("<f2").tobytes()
+
+
+def packed_each(X: NDArray[np.floating]) -> list[bytes]:
+    """`packed_rows` of each row of (N, D) by itself, for less."""
+    width, data = 2 * X.shape[1], X.astype("<f2").tobytes()
+    first = int(X.shape[1]).to_bytes(_WIDTH_BYTES, "little")
+    return [first + data[start : start + width] for start in range(0, len(data), width)]
 
 
 def _group(shot: ShotRecord) -> str:

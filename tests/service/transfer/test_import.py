@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from handful.errors import NotFoundError, TooLargeError
+from handful.errors import ConflictError, NotFoundError, TooLargeError
 from handful.service.answers import Asked
 from handful.service.classifiers import NewClassifier
 from handful.service.transfer import ndjson
@@ -239,3 +239,65 @@ async def test_lines_over_the_quota_stop_and_leave_whole_classifiers(opened, end
         assert "4 are allowed" in last.error["detail"]
         usage = await service.classifiers.usage("default")
         assert (usage.classifiers, usage.classes) == (4, 4)
+
+
+async def test_imported_lines_bring_their_heads_and_answer_without_a_fit(
+    opened, ended, png, monkeypatch, rows
+):
+    shots = [{"label": "ab"[axis], "embedding": row.tolist()} for axis in (0, 1) for row in rows(axis, 3)]
+    picture = {"label": "red", "image": "data:image/png;base64," + base64.b64encode(png("red")).decode()}
+    bodies = [
+        {"name": "rows", "shots": shots, "use_text": False},
+        {"name": "words and rows", "shots": shots, "classes": [{"name": "green"}]},
+        {"name": "words", "classes": [{"name": "green"}, {"name": "blue"}], "method": "zero-shot"},
+        {"name": "pictures", "shots": [picture], "views": "standard", "method": "lda"},
+        {"name": "to be trained", "shots": shots, "method": "tip-f"},
+    ]
+    async with opened() as service:
+        last = await ended(service, await service.transfer.start_lines("default", streamed(lines(*bodies))))
+        imported = {}
+        for body, id in zip(bodies, last.result["ids"], strict=True):
+            (kept,) = await service.store.heads("default", id)
+            record = (await service.classifiers.get("default", id)).record
+            assert kept.version == kept.support_version == record.head_version
+            imported[body["name"]] = (record, await service.store.head("default", id, kept.version))
+        # What is compiled of what is in the store has the same bytes.
+        for record, (kept, data) in imported.values():
+            again, same = (await service.heads.recipe(await service.heads.support(record))).made()
+            assert (again.method, again.classes, same) == (kept.method, kept.classes, data)
+        assert imported["to be trained"][1][0].method == "auto"
+    monkeypatch.setattr("handful.service.heads.fit_head", lambda *given, **named: pytest.fail("a fit"))
+    async with opened() as service:
+        for record, _ in imported.values():
+            answer = await service.answers.classify("default", record.id, Asked(rows=rows(0)))
+            assert answer.version == record.head_version
+
+
+async def test_what_can_answer_nothing_is_imported_and_says_so_when_it_is_asked(opened, ended, rows):
+    row = rows(0)[0].tolist()
+    bodies = [
+        {"name": "no class"},
+        {
+            "name": "no words",
+            "method": "zero-shot",
+            "use_text": False,
+            "shots": [{"label": "a", "embedding": row}],
+        },
+    ]
+    async with opened() as service:
+        last = await ended(service, await service.transfer.start_lines("default", streamed(lines(*bodies))))
+        assert last.result["classifiers"] == 2
+        for id in last.result["ids"]:
+            assert await service.store.heads("default", id) == []
+            with pytest.raises(ConflictError, match=r"add shots|describe it"):
+                await service.answers.classify("default", id, Asked(rows=rows(0)))
+
+
+async def test_an_import_that_stops_leaves_no_picture_that_nothing_names(opened, ended, png, tmp_path):
+    picture = {"label": "red", "image": "data:image/png;base64," + base64.b64encode(png("red")).decode()}
+    body = lines(*({"name": f"{at}", "shots": [picture]} for at in range(150)))
+    async with opened(tenant_max_classifiers=10) as service:
+        last = await ended(service, await service.transfer.start_lines("default", streamed(body)))
+        assert "10 are allowed" in last.error["detail"]
+        assert (await service.classifiers.usage("default")).classifiers == 10
+        assert len(await service.blobs.names("")) == 10

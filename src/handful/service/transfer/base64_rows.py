@@ -1,6 +1,5 @@
 """Embeddings as text."""
 
-import base64
 import binascii
 
 import numpy as np
@@ -12,7 +11,7 @@ from handful.errors import RequestError
 def numbers_of(text: str, *, pointer: str) -> NDArray[np.float32]:
     """(N,) numbers of the base64 of little-endian float32. Raises RequestError."""
     try:
-        return np.frombuffer(base64.b64decode(text, validate=True), "<f4")
+        return np.frombuffer(binascii.a2b_base64(text, strict_mode=True), "<f4")
     except (binascii.Error, ValueError) as exc:
         raise RequestError(
             f"this is no base64 of little-endian float32 ({exc}); encode the bytes of the numbers",
