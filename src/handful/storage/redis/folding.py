@@ -174,16 +174,21 @@ def _plan(kept: Kept) -> _Plan:
     unsettled = {to for shot, (_, to) in kept.moved.items() if MOVED + shot.encode() not in settled}
     settled += [
         GONE + str(key).encode()
-        for key in kept.gone
-        if key not in unsettled and not any(batch.low <= key <= batch.high for batch in others)
+        for key, revision in kept.gone.items()
+        if key not in unsettled and not any(_may_lose(batch, key, revision) for batch in others)
     ]
     return _Plan(sources=tuple(sources), settled=tuple(settled), whole=len(sources) == len(wanted))
 
 
 def _is_touched(kept: Kept, batch: Batch) -> bool:
-    if any(batch.low <= key <= batch.high for key in kept.gone):
+    if any(_may_lose(batch, key, revision) for key, revision in kept.gone.items()):
         return True
     return any(_concerns(batch, shot, revision, to) for shot, (revision, to) in kept.moved.items())
+
+
+def _may_lose(batch: Batch, key: int, revision: int) -> bool:
+    """Whether it may have shots that went with a class at that revision."""
+    return batch.revision < revision and batch.low <= key <= batch.high
 
 
 def _concerns(batch: Batch, shot: str, revision: int, to: int | None) -> bool:

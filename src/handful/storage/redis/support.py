@@ -49,15 +49,15 @@ class Kept:
     def live(self, batch: Batch, shots: Sequence[ShotRecord]) -> Iterator[ShotRecord]:
         """Those of a batch that are still there, as they are now."""
         for shot in shots:
-            key = shot.class_key
+            key, since = shot.class_key, batch.revision
             if shot.id in self.moved:
                 revision, to = self.moved[shot.id]
                 if to is None:
-                    if batch.revision < revision:
+                    if since < revision:
                         continue
-                elif batch.revision <= revision:
-                    key = to
-            if key not in self.gone:
+                elif since <= revision:
+                    key, since = to, revision
+            if since >= self.gone.get(key, 0):
                 yield shot if key == shot.class_key else replace(shot, class_key=key)
 
 
