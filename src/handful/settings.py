@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     store_url: str | None = Field(
         default=None, description="store; unset: sqlite:///store.sqlite inside the data folder"
     )
+    redis_wait_replicas: NonNegativeInt = Field(
+        default=0, description="replicas of a Redis that have to confirm each write"
+    )
     blobs_url: str | None = Field(
         default=None, description="kept pictures, as fsspec names places; unset: blobs inside the data folder"
     )

@@ -36,20 +36,32 @@ class Changes:
             image_bytes=settings.tenant_max_image_bytes,
         )
 
-    async def to(self, tenant: str, id: str, decide: Decide[T], once: Once | None = None) -> T:
+    async def to(
+        self,
+        tenant: str,
+        id: str,
+        decide: Decide[T],
+        once: Once | None = None,
+        *,
+        read: ClassifierRecord | None = None,
+    ) -> T:
         """Decide and write until it holds; what was decided last.
 
         decide : what it reads may be newer than the record; where the two do not fit together it raises
         ChangedMeanwhileError.
+        read : the classifier as it was read a moment ago, beside `check_once`; it is read again only where
+        somebody was faster.
         Raises NotFoundError for a classifier that is not the tenant's, AnsweredError or RequestError as
         `check_once` does, and what `decide` and `Store.apply` raise; BusyError where others keep being
         faster.
         """
-        async with self._turn(tenant, id):
+        async with self._turn(tenant, id) as at_once:
             give_up = time.monotonic() + _PATIENCE
+            record = read if at_once else None
             while True:
-                await check_once(self._store, once)
-                record = await self._store.classifier(tenant, id)
+                if record is None:
+                    await check_once(self._store, once)
+                    record = await self._store.classifier(tenant, id)
                 if record is None:
                     raise not_found(id)
                 try:
@@ -60,7 +72,9 @@ class Changes:
                         raise BusyError(
                             f"classifier {id} is being changed by many at once; try again"
                         ) from None
-                    await asyncio.sleep(_PAUSE * 2 * random.random())
+                    if record is not read:
+                        await asyncio.sleep(_PAUSE * 2 * random.random())
+                    record = None
                 else:
                     return result
 
@@ -74,10 +88,12 @@ class Changes:
             raise
 
     @asynccontextmanager
-    async def _turn(self, tenant: str, id: str) -> AsyncIterator[None]:
+    async def _turn(self, tenant: str, id: str) -> AsyncIterator[bool]:
+        """Whether nobody was before."""
         lock = self._locks.setdefault((tenant, id), asyncio.Lock())
+        at_once = not lock.locked()
         async with lock:
-            yield
+            yield at_once
 
 
 def not_found(id: str) -> NotFoundError:

@@ -1,5 +1,6 @@
 """Use cases about classifiers as a whole."""
 
+import asyncio
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -129,7 +130,7 @@ class Classifiers:
         checked_limit(limit)
         found = await self._store.classifiers(tenant, limit=limit + 1, after=behind(cursor))
         records = page(found, limit, [record.id for record in found])
-        views = [await self._view(record) for record in records.items]
+        views = await asyncio.gather(*(self._view(record) for record in records.items))
         return Page(tuple(views), records.next_cursor)
 
     async def patch(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
@@ -81,8 +82,7 @@ class Shots:
         ids : of the shots, where they were decided before; those that are there already are left as they are.
         Raises RequestError, NotFoundError, QuotaError, BusyError.
         """
-        await check_once(self._store, once)
-        record = await self._store.classifier(tenant, id)
+        record, _ = await asyncio.gather(self._store.classifier(tenant, id), check_once(self._store, once))
         if record is None:
             raise not_found(id)
         if not new:
@@ -92,7 +92,8 @@ class Shots:
         async with keeping(self._blobs) as kept:
             seen = await self._encoded(record, new, names, kept, unkept=there, timings=timings)
         async with removed_if_refused(kept):
-            return await self._changes.to(tenant, id, lambda now: self._added(now, seen), once)
+            decide = partial(self._added, seen=seen, again=ids is not None)
+            return await self._changes.to(tenant, id, decide, once, read=record)
 
     async def drafted(self, view: ClassifierView, new: Sequence[NewShot]) -> Draft:
         """A new classifier with its shots, to be created or discarded. Raises RequestError, BusyError."""
@@ -132,9 +133,11 @@ class Shots:
             await self._changes.write(change)
 
     async def _added(
-        self, record: ClassifierRecord, seen: Sequence[SeenShot]
+        self, record: ClassifierRecord, *, seen: Sequence[SeenShot], again: bool
     ) -> tuple[Change, tuple[ShotView, ...]]:
-        there = await self._store.shots_named(record.tenant, record.id, [one.record.id for one in seen])
+        """again : some may be there already."""
+        ids = [one.record.id for one in seen] if again else []
+        there = await self._store.shots_named(record.tenant, record.id, ids) if ids else {}
         labels = list(dict.fromkeys(one.label for one in seen))
         known = await self._store.classes_named(record.tenant, record.id, labels)
         return _addition(record, seen, there, known)
