@@ -1,6 +1,9 @@
 """Ask the service in this container whether it is ready: exit 0 where it is, 1 where it is not.
 
-The image has no curl. Reads the port, and whether HTTPS is spoken, from the variables that the service reads.
+    python healthy.py         # the service, as its own variables say: its port, and whether it speaks HTTPS
+    python healthy.py 9100    # a worker, on its HANDFUL_MONITOR_PORT
+
+The image has no curl.
 """
 
 import os
@@ -13,8 +16,10 @@ _SECONDS = 4
 
 
 def main() -> int:
-    tls = "HANDFUL_TLS_CERTIFICATE" in os.environ
-    address = f"{'https' if tls else 'http'}://127.0.0.1:{os.environ.get('HANDFUL_PORT', '8000')}/readyz"
+    monitor = sys.argv[1] if len(sys.argv) > 1 else None
+    tls = monitor is None and "HANDFUL_TLS_CERTIFICATE" in os.environ
+    port = monitor or os.environ.get("HANDFUL_PORT", "8000")
+    address = f"{'https' if tls else 'http'}://127.0.0.1:{port}/readyz"
     # The certificate names the service's public address, not this one.
     context = ssl._create_unverified_context() if tls else None
     try:
