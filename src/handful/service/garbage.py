@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from handful.errors import StorageError
 from handful.storage.blobs import Blobs
 from handful.storage.litter import Litter, Lying
-from handful.storage.migration import migration_of, moved_from
+from handful.storage.migration import forget_migration, migration_of, moved_from
 from handful.storage.store import Store
 
 Told = Callable[[int, int], None]  # classifiers looked at, of how many in the folder of a tenant
@@ -58,7 +58,8 @@ async def collect(
 
     A writer puts a blob before the record that names it, so that younger ones than `older_than` stay; before
     a blob goes, its classifier is asked once more. What is of an unknown kind stays, and so do uploads.
-    anyway : also where the store looks like another than that of these blobs.
+    anyway : also where the store looks like another than that of these blobs, or shares them with one that it
+    was filled from.
     Raises StorageError for such a store, while a backup holds what was deleted, and where anything cannot be
     read.
     """
@@ -67,7 +68,10 @@ async def collect(
         await collector.check_held()
     if not anyway:
         await collector.check_store()
-    return await collector.run()
+    report = await collector.run()
+    if delete and anyway:
+        await forget_migration(store)
+    return report
 
 
 class _Collector:
@@ -98,6 +102,11 @@ class _Collector:
         if filled is not None and not filled.over:
             raise StorageError(
                 f"the migration from {filled.source} into this store is not over; end it, or pass --anyway"
+            )
+        if filled is not None and filled.needs_blobs:
+            raise StorageError(
+                f"this store was filled from {filled.source}, which keeps its shots among the same blobs; "
+                "once that is needed no more, pass --anyway, this once"
             )
         strangers = 0
         for tenant in await self._litter.folders():

@@ -29,14 +29,21 @@ _SQLITE = "sqlite:///"
 class Migration:
     """What a store notes about how it was filled.
 
-    source : from where, without passwords.    started, alive : of the last run: until `alive` it may have
-    written.    over : whether that run copied everything.
+    source : from where, without passwords.    shared : whether both have one place for blobs.
+    started, alive : of the last run: until `alive` it may have written.    over : whether that run copied
+    everything.
     """
 
     source: str
+    shared: bool
     started: datetime
     alive: datetime
     over: bool
+
+    @property
+    def needs_blobs(self) -> bool:
+        """Whether the source keeps shots of its own among the blobs that both have."""
+        return self.shared and not self.source.startswith(_SQLITE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +58,11 @@ async def migration_of(store: Store) -> Migration | None:
     """How the store was filled, if by a migration."""
     data = await store.note(_MIGRATION)
     return None if data is None else msgspec.json.decode(data, type=Migration)
+
+
+async def forget_migration(store: Store) -> None:
+    """The source is needed no more."""
+    await store.put_note(_MIGRATION, None)
 
 
 async def moved_from(store: Store) -> Moved | None:
@@ -88,7 +100,7 @@ async def migrate_store(
     await _check_target(here, there, before, source_name, target_name)
     if dry_run:
         return await copy_store(here, there, pictures=pictures, dry_run=True, told=told)
-    async with _noted(there, source_name) as done:
+    async with _noted(there, source_name, shared=pictures is None) as done:
         report = await copy_store(here, there, pictures=pictures, told=told)
         done.append(report.whole)
     if report.whole and pictures is None:
@@ -137,12 +149,12 @@ async def _check_target(
 
 
 @asynccontextmanager
-async def _noted(there: Store, source: str) -> AsyncIterator[list[bool]]:
+async def _noted(there: Store, source: str, *, shared: bool) -> AsyncIterator[list[bool]]:
     """The target knows meanwhile that it is being filled, and afterwards whether it was."""
     started = datetime.now(UTC)
 
     async def note(alive: datetime, over: bool) -> None:
-        told = Migration(source=source, started=started, alive=alive, over=over)
+        told = Migration(source=source, shared=shared, started=started, alive=alive, over=over)
         await there.put_note(_MIGRATION, msgspec.json.encode(told))
 
     async def go_on() -> None:
