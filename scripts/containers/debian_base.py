@@ -1,8 +1,9 @@
-"""A base for the image from Debian's packages, where no registry of images can be reached."""
+"""Images from Debian's packages, where no registry of images can be reached."""
 
 import datetime
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from containers.engines import Engine, run, told
@@ -18,24 +19,29 @@ _LEFT_OUT = (
 
 
 def debian_base(engine: Engine) -> str:
-    """The name of an image with Debian's essential packages and Python, not older than this week.
+    """The name of an image with Python, to build on."""
+    return debian_image(engine, "handful-base", PACKAGES)
+
+
+def debian_image(engine: Engine, name: str, packages: Iterable[str]) -> str:
+    """The name of an image with Debian's essential packages and some more, not older than this week.
 
     The packages come from where this machine has its own. Raises SystemExit where that is not Debian.
     """
     sources = sources_of_debian()
     release = sources[0].split()[2].partition("-")[0]
     year, week, _ = datetime.date.today().isocalendar()
-    image = f"localhost/handful-base:{release}-{year}-{week:02}"
+    image = f"localhost/{name}:{release}-{year}-{week:02}"
     if engine.has(image):
         return image
     run("sh", str(_DEBIAN), "mmdebstrap", "mmdebstrap")
-    with tempfile.TemporaryDirectory(prefix="handful-base-") as folder:
-        archive = Path(folder) / "base.tar"
+    with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
+        archive = Path(folder) / "files.tar"
         subprocess.run(
             [
                 "mmdebstrap",
                 "--variant=essential",
-                f"--include={','.join(PACKAGES)}",
+                f"--include={','.join(packages)}",
                 *(f"--dpkgopt={option}" for option in _LEFT_OUT),
                 release,
                 str(archive),
