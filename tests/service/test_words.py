@@ -1,16 +1,26 @@
 """What the words of classes say."""
 
+import asyncio
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from handful.errors import EncoderError
+from handful.prompts import TEMPLATES
 from handful.service.answers import Asked
 from handful.service.classes import NewClass
 from handful.service.classifiers import ClassifierPatch, NewClassifier
+from handful.service.new_shots import NewShot
 from handful.service.words import class_prompts
 
 pytestmark = pytest.mark.anyio
+
+
+async def until(condition):
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 async def view_of(service, *classes, **settings):
@@ -92,3 +102,48 @@ async def test_the_text_of_the_library_is_the_text_of_the_service(opened, tiny_e
         assert np.allclose(rows[[0, 2]], wanted, atol=1e-6)
         assert not rows[1].any()
         assert await text_rows(service.encoding, "default", tiny_encoder, [(), ()]) is None
+
+
+async def test_words_are_read_while_pictures_are_taught(opened, tiny_encoder, png):
+    async with opened() as service:
+        await service.encoding.start()
+        view = await view_of(service, NewClass(name="red", prompts=("like fire",)))
+        before = tiny_encoder.texts_read
+        new = [NewShot(label=name, image=png(name)) for name in ("red", "blue")]
+        await service.shots.add("default", view.record.id, new)
+        await until(lambda: tiny_encoder.texts_read > before)
+        read = tiny_encoder.texts_read
+        assert read == before + 1 + len(TEMPLATES["photo"])
+        answer = await service.answers.classify("default", view.record.id, Asked(images=[png("red", 1)]))
+        assert answer.predictions[0].label == "red"
+        assert tiny_encoder.texts_read == read
+
+
+async def test_words_that_could_not_be_read_meanwhile_stop_nobody(opened, tiny_encoder, png, monkeypatch):
+    async with opened() as service:
+        await service.encoding.start()
+        view = await view_of(service)
+        failed = []
+
+        def failing(texts):
+            failed.append(texts)
+            raise EncoderError("the text tower is gone")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(tiny_encoder, "encode_texts", failing)
+            new = [NewShot(label="red", image=png("red"))]
+            await service.shots.add("default", view.record.id, new)
+            await until(lambda: failed)
+        answer = await service.answers.classify("default", view.record.id, Asked(images=[png("red", 1)]))
+        assert answer.predictions[0].label == "red"
+
+
+@pytest.mark.parametrize(("remembered", "use_text"), [(0, True), (2**20, False)])
+async def test_words_that_would_be_read_for_nothing_are_not(opened, tiny_encoder, png, remembered, use_text):
+    async with opened(embeddings_cache_bytes=remembered) as service:
+        await service.encoding.start()
+        view = await view_of(service, use_text=use_text)
+        before = tiny_encoder.texts_read
+        await service.shots.add("default", view.record.id, [NewShot(label="red", image=png("red"))])
+        await service.shots.add("default", view.record.id, [NewShot(label="red", image=png("red", 1))])
+        assert tiny_encoder.texts_read == before

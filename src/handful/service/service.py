@@ -71,6 +71,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
         jobs = Jobs(store, settings)
         stack.push_async_callback(jobs.close)
         shots = Shots(store, blobs, changes, encoding, heads)
+        stack.push_async_callback(shots.close)
         classifiers = Classifiers(store, changes, encoding)
         transfer = Transfer(store, blobs, changes, classifiers, heads, jobs, settings)
         upkeep = Upkeep(store, blobs, transfer.uploads, timedelta(days=settings.job_days))

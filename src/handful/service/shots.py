@@ -25,6 +25,7 @@ from handful.service.new_shots import NewShot, check_shot, new_rows
 from handful.service.once import Once, check_once
 from handful.service.pages import Page, behind, checked_limit, page
 from handful.service.support import packed_each, packed_rows
+from handful.service.words import ReadAhead
 from handful.storage.blobs import Blobs, digest_name
 from handful.storage.ids import new_ids
 from handful.storage.records import ClassifierRecord, ClassRecord, HeadRecord, ShotRecord, Support
@@ -66,6 +67,11 @@ class Shots:
         self._changes = changes
         self._encoding = encoding
         self._heads = heads
+        self._words = ReadAhead(store, encoding)
+
+    async def close(self) -> None:
+        """Stop what nobody waits for."""
+        await self._words.close()
 
     async def add(
         self,
@@ -89,6 +95,8 @@ class Shots:
             raise RequestError("there is no shot in this request; give at least one")
         names = list(ids) if ids is not None else new_ids(len(new))
         there = {} if ids is None else await self._store.shots_named(tenant, id, names)
+        if any(shot.image is not None for shot in new):
+            self._words.begin(record, self._heads.encoder_of(record), {shot.label for shot in new})
         async with keeping(self._blobs) as kept:
             seen = await self._encoded(record, new, names, kept, unkept=there, timings=timings)
         async with removed_if_refused(kept):

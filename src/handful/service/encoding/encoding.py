@@ -83,6 +83,11 @@ class Encoding:
         self.ready = False
         self.failure: str | None = None  # why it is not, and will not be
 
+    @property
+    def remembers(self) -> bool:
+        """Whether what was encoded is found again."""
+        return bool(self._memory)
+
     async def start(self) -> None:
         """Load the default encoder and let it see a picture; then, being ready, a text and its background."""
         try:

@@ -16,6 +16,10 @@ class Memory:
     def __init__(self, max_bytes: int) -> None:
         self._rows: LRUCache[Hashable, tuple[Rows, int]] = LRUCache(max_bytes, getsizeof=lambda kept: kept[1])
 
+    def __bool__(self) -> bool:
+        """Whether it keeps anything at all."""
+        return self._rows.maxsize > 0
+
     def get(self, kind: str, tenant: str, fingerprint: str, content: str) -> Rows | None:
         """kind : "image" or "text".    content : a picture's digest and policy, or the text."""
         found = self._rows.get((kind, tenant, fingerprint, content))
