@@ -88,8 +88,11 @@ class Answers:
             raise not_found(id)
         encoder = self._heads.encoder_of(record)
         timings = Timings()
-        ready = await self._heads.ready(record)
-        Q = await self._rows(tenant, encoder, asked, timings)
+        ready = self._heads.at_hand(record)
+        if ready is not None:
+            Q = await self._rows(tenant, encoder, asked, timings)
+        else:
+            ready, Q = await self._compiled_and_seen(record, encoder, asked, timings)
         if explain and len(Q) > _MOST_EXPLAINED:
             raise RequestError(
                 f"{len(Q):,} answers were to be explained; ask for {_MOST_EXPLAINED} at a time",
@@ -183,6 +186,18 @@ class Answers:
             return await self._encoding.texts(tenant, self._encoding.encoder(encoder), texts)
         except EncoderError as exc:
             raise RequestError(str(exc), pointer="/input") from exc
+
+    async def _compiled_and_seen(
+        self, record: ClassifierRecord, encoder: Encoder, asked: Asked, timings: Timings
+    ) -> tuple[ReadyHead, Rows]:
+        """The head, and what it is asked about, at the same time; what fails of the head is told first."""
+        seeing = asyncio.create_task(self._rows(record.tenant, encoder, asked, timings))
+        try:
+            return await self._heads.ready(record), await seeing
+        except BaseException:
+            seeing.cancel()
+            await asyncio.gather(seeing, return_exceptions=True)
+            raise
 
     async def _rows(self, tenant: str, encoder: Encoder, asked: Asked, timings: Timings) -> Rows:
         if asked.rows is None:

@@ -98,16 +98,20 @@ class Heads:
         """About what is in memory."""
         return int(self._memory.currsize)
 
+    def at_hand(self, record: ClassifierRecord) -> ReadyHead | None:
+        """The head that answers for a classifier as it was just read, if it is in memory."""
+        found = self._memory.get(("head", record.tenant, record.id))
+        wanted = (record.head_version, record.support_version)
+        return found if isinstance(found, ReadyHead) and (found.version, found.as_of) == wanted else None
+
     async def ready(self, record: ClassifierRecord) -> ReadyHead:
         """The head that answers for a classifier as it was just read.
 
         Raises ConflictError where nothing can be answered yet, or its encoder is another by now.
         """
-        version, as_of = record.head_version, record.support_version
-        found = self._memory.get(("head", record.tenant, record.id))
-        if isinstance(found, ReadyHead) and (found.version, found.as_of) == (version, as_of):
+        if (found := self.at_hand(record)) is not None:
             return found
-        key = (record.tenant, record.id, version, as_of)
+        key = (record.tenant, record.id, record.head_version, record.support_version)
         if key not in self._making:
             task = asyncio.create_task(self._make(record))
             self._making[key] = task
