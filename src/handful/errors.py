@@ -6,6 +6,7 @@
     ├── EmbeddingError      rows of numbers that are no embeddings of the encoder at hand
     ├── SupportError        shots, labels or texts that make no classifier
     ├── HeadError           a saved head that cannot be read, or is asked for what it does not hold
+    ├── RetrievalError      an index of class rows that cannot be read, or rows that do not fit it
     ├── ModelError          a saved classifier that cannot be read or written
     ├── EncoderError        an encoder that is unknown, damaged or does not fit
     ├── NotFittedError      a classifier asked before it was taught
@@ -57,6 +58,10 @@ class SupportError(HandfulError, ValueError):
 
 class HeadError(HandfulError, ValueError):
     """A head cannot be read, or does not hold what is asked of it."""
+
+
+class RetrievalError(HandfulError, ValueError):
+    """An index of class rows cannot be read, or is given or asked for what does not fit it."""
 
 
 class ModelError(HandfulError, ValueError):

@@ -1,0 +1,149 @@
+"""A coarse picture of rows: few columns, cells that near rows share, and a code of half a byte a column."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from handful.errors import HeadError, RetrievalError
+from handful.tensors import Arrays, pack, unpack
+
+Matrix = NDArray[np.float32]
+
+FEW = 4096  # rows up to which each is looked at: nothing is faster
+SAMPLE = 262_144  # rows that a sketch learns from, at most
+_VERSION = 1
+_LEFT_OUT = 0.08  # of the variance of rows, at most, by the columns of a sketch
+_COLUMNS = 32  # their number is a multiple of it
+_MOST_CELLS = 8192
+_PROBES = 64  # cells that are searched for a query
+_ROWS_PER_CELL = 40  # of the sample, to place its centre by
+_ROUNDS = 8  # of k-means
+_CODED = 65_536  # rows that the levels of codes are learnt from
+_BITS = 4
+_CODED_TOGETHER = 16_384
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """mean : (D,) of rows.    basis : (D, d) orthonormal, the directions in which rows vary most.
+
+    cells : (c, d) centres of k-means.    blank : faiss's inverted file of codes without a row, serialised.
+    Without a basis there are few rows, and each is looked at.
+
+    A code says of each of the d columns in which of 16 intervals it lies: a product quantiser whose parts are
+    one column wide (Jégou, Douze & Schmid, TPAMI 2011), scanned in registers (André, Kermarrec &
+    Le Scouarnec, VLDB 2015).
+    """
+
+    mean: Matrix
+    basis: Matrix | None = None
+    cells: Matrix | None = None
+    blank: NDArray[np.uint8] | None = None
+
+    @property
+    def dimension(self) -> int:
+        """Columns D of the rows."""
+        return len(self.mean)
+
+    @classmethod
+    def learn(cls, sample: Matrix, count: int) -> Self:
+        """From a sample (n, D) of `count` rows, n ≤ count."""
+        mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+        if count <= FEW:
+            return cls(mean)
+        centred = sample - mean
+        basis = _directions(centred)
+        seen = np.ascontiguousarray(centred @ basis)
+        cells = _cells(seen, count)
+        quantiser = faiss.IndexFlatL2(seen.shape[1])
+        quantiser.add(cells)
+        codes = faiss.IndexIVFPQFastScan(
+            quantiser, seen.shape[1], len(cells), seen.shape[1], _BITS, faiss.METRIC_INNER_PRODUCT
+        )
+        codes.by_residual = False
+        codes.train(seen[:: max(len(seen) // _CODED, 1)])
+        return cls(mean, basis, cells, faiss.serialize_index(codes))
+
+    def code(self, codes: "faiss.IndexIVFPQFastScan", values: NDArray[np.int8], scales: Matrix) -> None:
+        """Add codes of rows, mean + values · scales."""
+        assert self.basis is not None
+        for at in range(0, len(scales), _CODED_TOGETHER):
+            part = slice(at, at + _CODED_TOGETHER)
+            seen = (values[part].astype(np.float32) @ self.basis) * scales[part, None]
+            codes.add(np.ascontiguousarray(seen))
+
+    def asked(self, Q: Matrix) -> Matrix:
+        """(B, d) of queries (B, D): what of them meets the basis."""
+        assert self.basis is not None
+        return np.asarray(Q @ self.basis, np.float32)
+
+    @property
+    def probes(self) -> int:
+        """Cells that are searched for a query."""
+        return 0 if self.cells is None else min(_PROBES, len(self.cells))
+
+    def nearest_cells(self, asked: Matrix) -> tuple[NDArray[np.int64], Matrix]:
+        """(B, p) cells whose centres have the largest inner products with rows of `asked`, and these."""
+        assert self.cells is not None
+        products = asked @ self.cells.T
+        some = np.argpartition(-products, self.probes - 1, axis=1)[:, : self.probes]
+        return some.astype(np.int64), np.take_along_axis(products, some, axis=1)
+
+    def codes(self) -> "faiss.IndexIVFPQFastScan | None":
+        """An inverted file for codes, still empty; None where every row is looked at."""
+        if self.blank is None:
+            return None
+        codes = faiss.deserialize_index(self.blank)
+        codes.nprobe = self.probes
+        return codes
+
+    def to_bytes(self) -> bytes:
+        """Safetensors."""
+        arrays: Arrays = {"mean": self.mean}
+        if self.basis is not None and self.cells is not None and self.blank is not None:
+            arrays |= {"basis": self.basis, "cells": self.cells, "blank": self.blank}
+        return pack("class-sketch", _VERSION, arrays, {})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read what `to_bytes` wrote. Raises RetrievalError."""
+        try:
+            arrays, _ = unpack("class-sketch", _VERSION, data)
+            mean = arrays["mean"].astype(np.float32)
+            if "blank" not in arrays:
+                return cls(mean)
+            basis, cells = arrays["basis"].astype(np.float32), arrays["cells"].astype(np.float32)
+            if basis.shape != (len(mean), cells.shape[1]):
+                raise ValueError(f"a basis {basis.shape} and cells {cells.shape} do not fit")
+            return cls(mean, basis, cells, arrays["blank"].astype(np.uint8))
+        except (HeadError, KeyError, ValueError, IndexError) as exc:
+            raise RetrievalError(f"the sketch of an index cannot be read: {exc}") from None
+
+
+def _directions(centred: Matrix) -> Matrix:
+    """(D, d) eigenvectors of the rows' covariance, the fewest that leave out next to nothing."""
+    values, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+    values = np.maximum(values[::-1], 0)
+    left = 1 - np.cumsum(values) / max(float(values.sum()), 1e-30)
+    needed = int(np.argmax(left <= _LEFT_OUT)) + 1
+    columns = min(-(-needed // _COLUMNS) * _COLUMNS, len(values))
+    return np.ascontiguousarray(vectors[:, ::-1][:, :columns], np.float32)
+
+
+def _cells(seen: Matrix, count: int) -> Matrix:
+    """(c, d), c the power of two next to 4·√count."""
+    wanted = 2 ** round(float(np.log2(4 * np.sqrt(count))))
+    number = max(min(wanted, _MOST_CELLS, len(seen) // _ROWS_PER_CELL), 1)
+    means = faiss.Kmeans(
+        seen.shape[1],
+        number,
+        niter=_ROUNDS,
+        seed=1,
+        min_points_per_centroid=1,  # fewer are said to be too few, on the standard output
+        max_points_per_centroid=_ROWS_PER_CELL,
+    )
+    means.train(seen)
+    return np.asarray(means.centroids, np.float32)
