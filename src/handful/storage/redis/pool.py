@@ -9,6 +9,7 @@ import hiredis
 from redis.asyncio.connection import Connection as Wire
 from redis.asyncio.connection import SSLConnection
 from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as SlowError
 
 from handful.storage.redis.urls import Address, Host
 
@@ -60,10 +61,14 @@ class Pool:
         async with self._connection() as wire:
             replies: list[Any] = []
             try:
-                packed = b"".join(map(_packed, commands))
-                await wire.send_packed_command(packed, check_health=False)
-                for _ in commands:
-                    replies.append(await _reply(wire))
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    packed = b"".join(map(_packed, commands))
+                    await wire.send_packed_command(packed, check_health=False)
+                    for _ in commands:
+                        replies.append(await _reply(wire))
+            except TimeoutError as exc:
+                await wire.disconnect(nowait=True)
+                raise LostError(SlowError(f"no answer within {ANSWER_SECONDS} s")) from exc
             except (BusyLoadingError, AuthenticationError) as exc:  # redis-py hangs up on these
                 raise (LostError if replies else NotSentError)(exc) from exc
             except (RedisError, OSError) as exc:
@@ -93,9 +98,13 @@ class Pool:
             if wire.is_connected and not await wire.can_read():  # else closed by the server, or out of step
                 return
             await wire.disconnect(nowait=True)
-            await wire.connect()  # type: ignore[no-untyped-call]  # redis-py says no types here
-            if self._greet is not None:
-                await self._greet(wire)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await wire.connect()  # type: ignore[no-untyped-call]  # redis-py says no types here
+                if self._greet is not None:
+                    await self._greet(wire)
+        except TimeoutError as exc:
+            await wire.disconnect(nowait=True)
+            raise NotSentError(SlowError(f"no connection within {CONNECT_SECONDS} s")) from exc
         except (RedisError, OSError) as exc:
             await wire.disconnect(nowait=True)
             raise NotSentError(exc) from exc
@@ -136,7 +145,7 @@ def _wire(host: Host, address: Address) -> Wire:
         "username": address.username,
         "password": address.password,
         "protocol": 2,  # plain replies, one round trip less to connect
-        "socket_timeout": ANSWER_SECONDS,
+        "socket_timeout": None,  # Pool has its own; redis-py's may swallow a cancellation on Python 3.11
         "socket_connect_timeout": CONNECT_SECONDS,
     }
     if address.tls is None:
