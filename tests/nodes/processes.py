@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx2
 
+Shared = Callable[..., dict[str, object]]  # settings of every process; further ones by name
 PATIENCE = 60.0  # seconds
 _COMMAND = [sys.executable, "-c", "from handful.cli import app; app()"]
 _SERVES = re.compile(r"serves on (https?://\S+)")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.nodes.processes import Node, serve, waited_for, worker
+from tests.redis_servers import Server
 
 _LINES = 6000  # of an import that takes some seconds
 
@@ -78,14 +79,19 @@ def test_a_worker_that_stops_gives_its_job_back_and_another_goes_on(service: Nod
         assert service.ended(job)["result"]["classifiers"] == _LINES
 
 
-@pytest.mark.parametrize("fate", ["killed", "paused"])
-def test_a_worker_that_is_silent_loses_its_job_to_another_after_the_lease(tmp_path: Path, fate: str) -> None:
-    with serve(tmp_path, job_threads=0) as service, worker(tmp_path, job_lease_seconds=1) as first:
+@pytest.mark.parametrize(("fate", "kind"), [("killed", "sqlite"), ("killed", "redis"), ("paused", "redis")])
+def test_a_worker_that_is_silent_loses_its_job_to_another_after_the_lease(
+    tmp_path: Path, redis_8: Server, fate: str, kind: str
+) -> None:
+    redis_8.command("FLUSHALL")
+    url = redis_8.url if kind == "redis" else f"sqlite:///{tmp_path}/store.sqlite"
+    told = {"store_url": url, "job_lease_seconds": 1}
+    with serve(tmp_path, job_threads=0, store_url=url) as service, worker(tmp_path, **told) as first:
         service.ready()
         job = submitted(service, _LINES)
         waited_for(lambda: progress(service, job) > 0)
         first.process.send_signal(signal.SIGKILL if fate == "killed" else signal.SIGSTOP)
-        with worker(tmp_path, job_lease_seconds=1):
+        with worker(tmp_path, **told):
             there = progress(service, job)
             waited_for(lambda: progress(service, job) > there)
             if fate == "paused":

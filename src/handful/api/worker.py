@@ -5,19 +5,25 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
+import structlog
+
 from handful.api.logs import configure_logs
 from handful.api.monitor import monitor
+from handful.errors import StorageError, StorageSetupError
 from handful.service.service import Service, open_service
 from handful.settings import Settings
 
 _PATIENCE = 10.0  # seconds for an answer of the event loop to a probe
+
+_log = structlog.get_logger("handful.worker")
 
 
 def work(settings: Settings, *, working: Callable[[int | None], None]) -> None:
     """Work on jobs until told to stop by SIGINT or SIGTERM; a job that is under way is given back then.
 
     working : told the port of the probes, None where they are not asked for, once jobs are taken.
-    Raises StorageError where the store cannot be opened, or the address not be listened on.
+    Raises StorageError where the store cannot be opened or is set up wrong, or the address cannot be
+    listened on.
     """
     configure_logs(settings)
     asyncio.run(_work(settings, working))
@@ -26,12 +32,23 @@ def work(settings: Settings, *, working: Callable[[int | None], None]) -> None:
 async def _work(settings: Settings, working: Callable[[int | None], None]) -> None:
     with _asked_to_stop() as stopping:
         async with open_service(settings) as service:
+            await _check(service)
             loop = asyncio.get_running_loop()
             port = settings.monitor_port
             shown = nullcontext() if port is None else monitor(settings.host, port, _missing(service, loop))
             with shown as listening:
                 working(listening)
                 await stopping.wait()
+
+
+async def _check(service: Service) -> None:
+    """A store that is away may come back. Raises StorageSetupError where waiting does not help."""
+    try:
+        await service.store.check()
+    except StorageSetupError:
+        raise
+    except StorageError as exc:
+        _log.warning("the store is away; jobs are done once it is back", error=str(exc))
 
 
 def _missing(service: Service, loop: asyncio.AbstractEventLoop) -> Callable[[], str | None]:
