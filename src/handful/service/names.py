@@ -22,9 +22,14 @@ def checked_name(name: str, *, what: str, pointer: str | None = None) -> str:
         raise RequestError(
             f"the name of a {what} has {len(stripped)} characters; give 1 to {_LONGEST}", pointer=pointer
         )
-    if "/" in stripped or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in stripped):
+    if "/" in stripped or (not stripped.isprintable() and _controls(stripped)):
         raise RequestError(
             f"the name {stripped[:40]!r} of a {what} holds a '/' or a control character; leave them out",
             pointer=pointer,
         )
     return stripped
+
+
+def _controls(name: str) -> bool:
+    """Whether control characters or halves of surrogates are in it, among what is not printable."""
+    return any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)

@@ -93,12 +93,13 @@ class Shots:
             raise not_found(id)
         if not new:
             raise RequestError("there is no shot in this request; give at least one")
+        labels = _checked_labels(new)
         names = list(ids) if ids is not None else new_ids(len(new))
         there = {} if ids is None else await self._store.shots_named(tenant, id, names)
         if any(shot.image is not None for shot in new):
             self._words.begin(record, self._heads.encoder_of(record), {shot.label for shot in new})
         async with keeping(self._blobs) as kept:
-            seen = await self._encoded(record, new, names, kept, unkept=there, timings=timings)
+            seen = await self._encoded(record, new, names, kept, labels, unkept=there, timings=timings)
         async with removed_if_refused(kept):
             decide = partial(self._added, seen=seen, again=ids is not None)
             return await self._changes.to(tenant, id, decide, once, read=record)
@@ -113,7 +114,7 @@ class Shots:
         classes = tuple(replace(one, shots=counts[one.name]) for one in (*view.classes, *made))
         keys = {one.name: one.key for one in classes}
         async with keeping(self._blobs) as kept:
-            seen = await self._encoded(view.record, new, new_ids(len(new)), kept, keys=keys)
+            seen = await self._encoded(view.record, new, new_ids(len(new)), kept, labels, keys=keys)
         record = replace(
             view.record,
             next_class=view.record.next_class + len(made),
@@ -243,6 +244,7 @@ class Shots:
         new: Sequence[NewShot],
         ids: Sequence[str],
         kept: Kept,
+        labels: Mapping[str, str],
         *,
         unkept: Container[str] = (),
         timings: Timings | None = None,
@@ -250,12 +252,12 @@ class Shots:
     ) -> tuple[SeenShot, ...]:
         """Shots with their rows, not yet in the store. Raises RequestError, BusyError.
 
-        kept : gets their pictures, but for those of `unkept` ids.    keys : of the classes by name, if known.
+        kept : gets their pictures, but for those of `unkept` ids.
+        labels : as `_checked_labels` gives them.    keys : of the classes by name, if they are known.
         """
         encoder = self._heads.encoder_of(record)
         for shot in new:
             check_shot(shot)
-        labels = _checked_labels(new)
         X = new_rows([shot for shot in new if shot.image is None], encoder.dimension)
         rows = zip([sha256(x).hexdigest() for x in X], packed_each(X), strict=True)
         pictured = [

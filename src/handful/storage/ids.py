@@ -6,6 +6,7 @@ from hashlib import sha256
 from threading import Lock
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _LENGTH = 26  # of 130 bits, of which two are always zero
 _TIME, _NUMBER = 10, 7  # characters: of the time, and of a number up to 34 billion
 _RANDOM_BITS = 80
@@ -50,4 +51,7 @@ def derived_id(of: str, number: int) -> str:
 
 
 def _text(number: int, length: int = _LENGTH) -> str:
-    return "".join([_ALPHABET[(number >> shift) & 31] for shift in range(5 * (length - 1), -1, -5)])
+    odd = length % 2
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(5 * (length + odd - 2), -1, -10)])[
+        odd:
+    ]
