@@ -1,8 +1,10 @@
 """The shipped graphs give what PyTorch gives with the published weights; golden.safetensors holds its numbers
 (reference/golden.py wrote them)."""
 
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -12,9 +14,10 @@ from numpy.testing import assert_allclose
 from PIL import Image
 from safetensors.numpy import load_file
 
-from handful.encoders.base import Encoder, PreparingEncoder
+from handful.encoders.base import Encoder, PreparingEncoder, SideBySideEncoder
 from handful.encoders.builtin import BuiltinEncoder
 from handful.encoders.crop import centre_crop
+from handful.encoders.session import SessionOptions
 from handful.encoders.shipped import FOLDER
 from handful.errors import EncoderError, ImageError
 from handful.images import decode
@@ -167,6 +170,21 @@ def test_preparing_and_encoding_by_hand_gives_the_same_rows(
     assert {(square.shape, str(square.dtype)) for square in prepared} == {((260, 260, 3), "uint8")}
     X = builtin.encode_prepared(np.stack(prepared))
     assert_allclose(X, builtin.encode_images(pictures[::12]), atol=1e-6)
+
+
+def test_batches_side_by_side_are_the_same_rows(builtin: BuiltinEncoder, pictures: list[Path]) -> None:
+    assert isinstance(builtin, SideBySideEncoder)
+    prepared = np.stack([builtin.prepare(decode(path)) for path in pictures[:6]])
+    with ThreadPoolExecutor(2) as threads:
+        parts = list(threads.map(builtin.encode_beside, (prepared[:4], prepared[4:])))
+    assert_allclose(np.concatenate(parts), builtin.encode_prepared(prepared), atol=1e-6)
+
+
+def test_there_is_a_lane_for_each_thread_and_one_for_another_device() -> None:
+    assert BuiltinEncoder(options=SessionOptions(threads=3)).lanes == 3
+    assert BuiltinEncoder().lanes == os.cpu_count()
+    elsewhere = SessionOptions(threads=3, providers=("CUDAExecutionProvider", "CPUExecutionProvider"))
+    assert BuiltinEncoder(options=elsewhere).lanes == 1
 
 
 def test_asking_whether_it_prepares_loads_nothing() -> None:

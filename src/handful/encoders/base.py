@@ -63,3 +63,19 @@ class PreparingEncoder(Protocol):
     def encode_prepared(self, prepared: NDArray[np.uint8]) -> Rows:
         """(N, D) unit rows of (N, S, S, 3)."""
         ...
+
+
+@runtime_checkable
+class SideBySideEncoder(PreparingEncoder, Protocol):
+    """What an encoder may have besides: batches side by side, for which its threads need not wait for
+    each other as they must within one.
+    """
+
+    @property
+    def lanes(self) -> int:
+        """How many batches side by side keep it busy; 1 where one of them does."""
+        ...
+
+    def encode_beside(self, prepared: NDArray[np.uint8]) -> Rows:
+        """As `encode_prepared`, the same rows, on one thread."""
+        ...

@@ -59,6 +59,7 @@ class BuiltinEncoder:
         self._image = self._shipped.manifest["image"]
         self._text = self._shipped.manifest["text"]
         self._image_tower = Once(self._open_image_tower)
+        self._tower_of_a_lane = Once(self._open_tower_of_a_lane)
         self._sentence_tower = Once(self._open_sentence_tower)
         self._synthesiser = Once(self._open_synthesiser)
 
@@ -90,12 +91,22 @@ class BuiltinEncoder:
         rows: Rows = self._image_tower().run(["embedding"], {"pixels": prepared})[0]
         return rows
 
+    @property
+    def lanes(self) -> int:
+        """One for each thread; one in all where another device than the processor encodes."""
+        return self._threads if self._options.providers == SessionOptions().providers else 1
+
+    def encode_beside(self, prepared: NDArray[np.uint8]) -> Rows:
+        """As `encode_prepared`, on one thread: several of these at once take less time than one by one."""
+        rows: Rows = self._tower_of_a_lane().run(["embedding"], {"pixels": prepared})[0]
+        return rows
+
     def encode_images(self, images: Iterable[ImageSource], *, progress: Progress | None = None) -> Rows:
         """(N, 512) unit rows. The next pictures are decoded while these are encoded."""
         rows = [np.empty((0, self.dimension), dtype=np.float32)]
         done = 0
         squares = self._squares(images)
-        batch = min(max(self._options.threads or os.cpu_count() or 1, _FEWEST), _MOST)
+        batch = min(max(self._threads, _FEWEST), _MOST)
         with ThreadPoolExecutor(1, thread_name_prefix="handful-pixels") as ahead:
             coming = ahead.submit(_stack, squares, batch)
             while len(pixels := coming.result()):
@@ -114,12 +125,20 @@ class BuiltinEncoder:
             rows.append(self._synthesiser()(self._sentence_tower()(checked[start : start + _TEXTS])))
         return np.concatenate(rows)
 
+    @property
+    def _threads(self) -> int:
+        return self._options.threads or os.cpu_count() or 1
+
     def _squares(self, images: Iterable[ImageSource]) -> Iterator[Pixels]:
         for picture in decode_many(images, limits=self._limits, at_least=self.at_least):
             yield self.prepare(picture)
 
     def _open_image_tower(self) -> "InferenceSession":
         return open_session(self._shipped.read("image.onnx"), self._options, name="the image tower")
+
+    def _open_tower_of_a_lane(self) -> "InferenceSession":
+        alone = replace(self._options, threads=1)
+        return open_session(self._shipped.read("image.onnx"), alone, name="the image tower")
 
     def _open_sentence_tower(self) -> SentenceTower:
         return SentenceTower(

@@ -30,20 +30,34 @@ class _Waiting:
 
 
 class Batcher:
-    """One thread that encodes. While it works the next batch gathers; an idle one starts at once.
+    """Threads that encode. While they work the next batch gathers; an idle one starts at once.
 
-    encode : prepared pictures → (N, D).    most : pictures of a batch.
-    wait : seconds that a batch which is not full waits for more.
+    encode : prepared pictures → (N, D), by all that the processor has.    beside : the same, of several
+    batches at once.    lanes : how many these may be.    most : pictures that are encoded at once, in all
+    lanes.    wait : seconds that a batch which is not full waits for more.
     """
 
-    def __init__(self, encode: Callable[[Sequence[Pixels]], Rows], *, most: int, wait: float) -> None:
+    def __init__(
+        self,
+        encode: Callable[[Sequence[Pixels]], Rows],
+        *,
+        most: int,
+        wait: float,
+        beside: Callable[[Sequence[Pixels]], Rows] | None = None,
+        lanes: int = 1,
+    ) -> None:
         self._encode = encode
+        self._beside = encode if beside is None else beside
         self._most = most
+        lanes = min(lanes, most)
+        self._share = most // lanes
         self._wait = wait
         self._queue: FairQueue[_Waiting] = FairQueue()
         self._taken = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="handful-encoder")
-        self._task = asyncio.create_task(self._run(), name="handful-batches")
+        self._gathering = asyncio.Lock()
+        self._busy = 0  # lanes
+        self._threads = ThreadPoolExecutor(lanes, thread_name_prefix="handful-encoder")
+        self._tasks = [asyncio.create_task(self._run(), name="handful-batches") for _ in range(lanes)]
 
     def put(self, tenant: str, request: int, pixels: Pixels) -> "asyncio.Future[Encoded]":
         """The row, to come. Cancel it where nobody wants it any more."""
@@ -59,15 +73,18 @@ class Batcher:
 
     async def close(self) -> None:
         """Let go; what still waits is cancelled."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         while self._queue:
             (await self._queue.get()).row.cancel()
-        await asyncio.to_thread(self._thread.shutdown)
+        await asyncio.to_thread(self._threads.shutdown)
 
     async def _run(self) -> None:
         while True:
-            batch = await self._gather()
+            async with self._gathering:
+                batch = await self._gather()
+            self._busy += 1
             try:
                 await self._serve(batch)
             except asyncio.CancelledError:
@@ -79,11 +96,15 @@ class Batcher:
                     _fail(batch[0].row, exc)
                 else:
                     await self._one_by_one(batch)
+            finally:
+                self._busy -= 1
 
     async def _serve(self, batch: Sequence[_Waiting]) -> None:
         started = time.perf_counter()
         loop = asyncio.get_running_loop()
-        rows = await loop.run_in_executor(self._thread, self._encode, [item.pixels for item in batch])
+        # The last there is, and no other in the works: all threads together answer it soonest.
+        encode = self._encode if self._busy == 1 and not self._queue else self._beside
+        rows = await loop.run_in_executor(self._threads, encode, [item.pixels for item in batch])
         if len(rows) != len(batch):
             raise EncoderError(f"the encoder made {len(rows)} rows of {len(batch)} pictures")
         took = time.perf_counter() - started
@@ -112,7 +133,7 @@ class Batcher:
         batch: list[_Waiting] = []
         try:
             async with asyncio.timeout(None) as patience:
-                while len(batch) < self._most and (not batch or self._queue or self._wait):
+                while len(batch) < self._share and (not batch or self._queue or self._wait):
                     item = await self._queue.get()
                     self._taken.set()
                     if item.row.cancelled():

@@ -89,13 +89,17 @@ class Encoding:
         return bool(self._memory)
 
     async def start(self) -> None:
-        """Load the default encoder and let it see a picture; then, being ready, a text and its background."""
+        """Load the default encoder and let it see a picture; then, being ready, what is wanted later."""
         try:
             encoder = await asyncio.to_thread(self.encoder, None)
             await asyncio.to_thread(encoder.encode_images, [np.full((64, 64, 3), 255, np.uint8)])
             self.ready = True
             await self._texts.rows("", encoder, ["a photo."])
             await asyncio.to_thread(lambda: encoder.background)
+            preparation = Preparation.of(encoder)
+            if preparation.beside is not None:
+                blank = preparation.prepare(np.full((64, 64, 3), 255, np.uint8))
+                await asyncio.to_thread(preparation.beside, [blank])
         except Exception as exc:  # whatever it is, whoever asks whether this is ready is told
             self.ready = False
             self.failure = str(exc) or type(exc).__name__
@@ -286,6 +290,8 @@ class Encoding:
             preparation = Preparation.of(encoder)
             batcher = Batcher(
                 preparation.encode,
+                beside=preparation.beside,
+                lanes=preparation.lanes,
                 most=self._settings.batch_images,
                 wait=self._settings.batch_wait_ms / 1000,
             )

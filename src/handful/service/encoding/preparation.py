@@ -1,13 +1,13 @@
 """What an encoder looks at, and how it looks at many at once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from handful.augment import views
-from handful.encoders.base import Encoder, PreparingEncoder
+from handful.encoders.base import Encoder, PreparingEncoder, SideBySideEncoder
 from handful.pixels import Pixels
 from handful.rows import Rows
 
@@ -18,21 +18,30 @@ class Preparation:
 
     at_least : the shorter side, in pixels, below which pictures need not be decoded; None: as they are.
     prepare : pixels → what is looked at.    encode : many of these → (N, D).
+    lanes : batches that may be encoded side by side, each by `beside`, where there are several.
     """
 
     at_least: int | None
     prepare: Callable[[Pixels], Pixels]
     encode: Callable[[Sequence[Pixels]], Rows]
+    beside: Callable[[Sequence[Pixels]], Rows] | None = None
+    lanes: int = 1
 
     @classmethod
     def of(cls, encoder: Encoder) -> "Preparation":
         if isinstance(encoder, PreparingEncoder):
             encode_prepared = encoder.encode_prepared
-            return cls(
+            made = cls(
                 at_least=encoder.at_least,
                 prepare=encoder.prepare,
                 encode=lambda prepared: encode_prepared(np.stack(prepared)),
             )
+            if isinstance(encoder, SideBySideEncoder) and encoder.lanes > 1:
+                encode_beside = encoder.encode_beside
+                return replace(
+                    made, beside=lambda prepared: encode_beside(np.stack(prepared)), lanes=encoder.lanes
+                )
+            return made
         return cls(at_least=None, prepare=lambda pixels: pixels, encode=encoder.encode_images)
 
     def of_views(self, pixels: Pixels, policy: str) -> list[Pixels]:
