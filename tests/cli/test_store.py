@@ -181,6 +181,25 @@ def test_a_migration_that_is_killed_goes_on_where_it_was(
     assert (again["same"], again["classifiers"]) == (120, 0)
 
 
+@pytest.mark.parametrize("urls", ["sqlite to redis"], indirect=True)
+def test_a_dry_run_leaves_no_trace_in_redis(
+    run: Run, tmp_path: Path, on: On, redis_8: Server, urls: tuple[str, str]
+) -> None:
+    on(urls[0], taught)
+    looked = run("store", "migrate", *urls, "--data", tmp_path / "data", "--dry-run")
+    assert looked.exit_code == 0, looked.stderr
+    assert "would copy 1 classifiers, 3 shots" in looked.stdout
+    folder = tmp_path / "backup"
+    assert run("backup", folder, "--data", tmp_path / "data").exit_code == 1  # pictures that never were
+    restored = run("restore", folder, "--store", urls[1], "--data", tmp_path / "new", "--dry-run")
+    assert restored.exit_code == 0, restored.stderr
+    assert redis_8.command("DBSIZE") == 0
+    assert not (tmp_path / "data" / "blobs" / "store-id").exists()
+    gone = run("gc", "--store", urls[1], "--data", tmp_path / "data")
+    assert (gone.exit_code, "there is no store in redis://" in gone.stderr) == (1, True)
+    assert redis_8.command("DBSIZE") == 0
+
+
 def test_a_target_that_holds_anything_else_is_refused(
     run: Run, tmp_path: Path, on: On, urls: tuple[str, str]
 ) -> None:

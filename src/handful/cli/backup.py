@@ -3,19 +3,19 @@
 import asyncio
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote
 
 import typer
 
+from handful.cli.opening import opened, settings_of, store_url
 from handful.cli.options import Data, DryRun, Json, Store
 from handful.cli.terminal import answer_json, progress, say
-from handful.errors import StorageError
-from handful.settings import Settings
 
 if TYPE_CHECKING:
     from handful.storage.backup import BackupReport
 
+_SQLITE = "sqlite:///"
 _SHOWN = 20  # names that people are told
 
 
@@ -34,21 +34,16 @@ def backup(
 
     [dim]$ handful backup /backups/2026-11-24[/dim]
     """
-    from handful.service.service import blobs_of, store_of
+    from handful.service.service import blobs_of
     from handful.storage.backup import backup as run
 
-    settings = _settings(data, store)
-    file = _store_file(settings)
-    if file is not None and not file.exists():
-        raise StorageError(f"there is no store in {file}; name the data folder by --data")
+    settings = settings_of(data, store)
+    blobs = blobs_of(settings)
 
     async def work() -> "BackupReport":
-        opened = store_of(settings)
-        try:
+        async with opened(store_url(settings), blobs, settings) as kept:
             with progress("Copying") as told:
-                return await run(opened, blobs_of(settings), folder, dry_run=dry_run, told=told)
-        finally:
-            await opened.close()
+                return await run(kept, blobs, folder, dry_run=dry_run, told=told)
 
     _answer(asyncio.run(work()), f"{folder}: {'would hold ' if dry_run else ''}", json, written=True)
 
@@ -66,42 +61,30 @@ def restore(
 
     [dim]$ handful restore /backups/2026-11-24 --data /data[/dim]
     """
-    from handful.service.service import blobs_of, store_of
+    from handful.service.service import blobs_of
     from handful.storage.backup import restore as run
     from handful.storage.backup import restore_into
     from handful.storage.migration import plain_url
 
-    settings = _settings(data, store)
-    file = _store_file(settings)
-    name = plain_url(settings.store_url or "") if file is None else str(file.parent)
+    settings = settings_of(data, store)
+    url = store_url(settings)
+    file = _store_file(url)
+    name = plain_url(url) if file is None else str(file.parent)
 
     async def work() -> "BackupReport":
+        blobs = blobs_of(settings)
         with progress("Copying") as told:
-            blobs = blobs_of(settings)
             if file is not None:
                 return await run(folder, file, blobs, dry_run=dry_run, told=told)
-            opened = store_of(settings)
-            try:
-                return await restore_into(folder, (name, opened), blobs, dry_run=dry_run, told=told)
-            finally:
-                await opened.close()
+            async with opened(url, blobs, settings, made=True, dry_run=dry_run) as empty:
+                return await restore_into(folder, (name, empty), blobs, dry_run=dry_run, told=told)
 
     _answer(asyncio.run(work()), f"{name}: {'would hold ' if dry_run else ''}", json)
 
 
-def _settings(data: Path | None, store: str | None) -> Settings:
-    told: dict[str, Any] = {"data_dir": data, "store_url": store}  # Any: each setting has its own type
-    return Settings(**{name: value for name, value in told.items() if value is not None})
-
-
-def _store_file(settings: Settings) -> Path | None:
+def _store_file(url: str) -> Path | None:
     """Of a SQLite store; None of another."""
-    url = settings.store_url
-    if url is None:
-        return settings.data_dir.absolute() / "store.sqlite"
-    if not url.startswith("sqlite:///"):
-        return None
-    return Path(unquote(url.removeprefix("sqlite:///"))).absolute()
+    return Path(unquote(url.removeprefix(_SQLITE))).absolute() if url.startswith(_SQLITE) else None
 
 
 def _answer(report: "BackupReport", start: str, json: bool, *, written: bool = False) -> None:

@@ -1,16 +1,13 @@
 """Commands about stores as a whole: move one to another, remove what nothing names."""
 
 import asyncio
-import tempfile
-from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from handful.cli.opening import opened, settings_of, store_url
 from handful.cli.options import Data, DryRun, Json, Store
 from handful.cli.terminal import answer_json, progress, say
 from handful.errors import StorageError
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Stores: move one to another.", no_args_is_help=True)
 
-_SQLITE = "sqlite:///"
 _SHOWN = 20  # names that people are told
 
 
@@ -67,41 +63,37 @@ def migrate(
 
     [dim]$ handful store migrate sqlite:////data/store.sqlite redis://localhost --data /data[/dim]
     """
-    settings = _settings(data, None)
+    settings = settings_of(data)
     into = target or settings.store_url
     if into is None:
         raise typer.BadParameter("name the store to copy into, or set HANDFUL_STORE_URL")
     here = source_blobs or settings.blobs_url or str(settings.data_dir.absolute() / "blobs")
-    report = asyncio.run(_migrate(source, into, here, target_blobs or here, leave_jobs, dry_run))
+    report = asyncio.run(
+        _migrate((source, into), (here, target_blobs or here), settings, leave_jobs, dry_run)
+    )
     _tell_copied(report, dry_run, json)
 
 
 async def _migrate(
-    source: str, target: str, here: str, there: str, leave_jobs: bool, dry_run: bool
+    urls: tuple[str, str], places: tuple[str, str], settings: Settings, leave_jobs: bool, dry_run: bool
 ) -> "CopyReport":
+    """urls, places : of stores and blobs, of the source and of the target."""
     from handful.storage.blobs import Blobs
     from handful.storage.migration import migrate_store, plain_url
-    from handful.storage.open import open_store
 
-    names = plain_url(source), plain_url(target)
-    if names[0] == names[1]:
-        raise StorageError(f"{names[0]} is both source and target; name two stores")
-    if not _is_there(source):
-        raise StorageError(f"there is no store in {names[0]}; name the file of one")
-    places = Blobs(here), Blobs(there)
-    async with AsyncExitStack() as stack:
-        if dry_run and not _is_there(target):  # opening would make it
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
-            target = f"{_SQLITE}{folder}/none.sqlite"
-        stores = []
-        for url, blobs in zip((source, target), places, strict=True):
-            stores.append(open_store(url, blobs))
-            stack.push_async_callback(stores[-1].close)
+    source, target = (plain_url(url) for url in urls)
+    if source == target:
+        raise StorageError(f"{source} is both source and target; name two stores")
+    here, there = (Blobs(place) for place in places)
+    async with (
+        opened(urls[0], here, settings) as full,
+        opened(urls[1], there, settings, made=True, dry_run=dry_run) as empty,
+    ):
         with progress("Copying") as told:
             return await migrate_store(
-                (names[0], stores[0]),
-                (names[1], stores[1]),
-                pictures=None if places[0].reached() == places[1].reached() else places,
+                (source, full),
+                (target, empty),
+                pictures=None if here.reached() == there.reached() else (here, there),
                 leave_jobs=leave_jobs,
                 dry_run=dry_run,
                 told=told,
@@ -129,36 +121,19 @@ def gc(
 
     [dim]$ handful gc --data /data[/dim]
     """
-    settings = _settings(data, store)
-    url = settings.store_url or f"{_SQLITE}{settings.data_dir.absolute()}/store.sqlite"
-    if not _is_there(url):
-        raise StorageError(f"there is no store in {url}; name the service's data folder by --data")
+    settings = settings_of(data, store)
     report = asyncio.run(_collect(settings, timedelta(hours=older_than), delete, anyway))
     _tell_garbage(report, delete, json)
 
 
 async def _collect(settings: Settings, older_than: timedelta, delete: bool, anyway: bool) -> "GarbageReport":
     from handful.service.garbage import collect
-    from handful.service.service import blobs_of, store_of
+    from handful.service.service import blobs_of
 
-    opened = store_of(settings)
-    try:
+    blobs = blobs_of(settings)
+    async with opened(store_url(settings), blobs, settings) as store:
         with progress("Looking") as told:
-            return await collect(
-                opened, blobs_of(settings), older_than=older_than, delete=delete, anyway=anyway, told=told
-            )
-    finally:
-        await opened.close()
-
-
-def _settings(data: Path | None, store: str | None) -> Settings:
-    told: dict[str, Any] = {"data_dir": data, "store_url": store}  # Any: each setting has its own type
-    return Settings(**{name: value for name, value in told.items() if value is not None})
-
-
-def _is_there(url: str) -> bool:
-    """Whether a file is; of a server one sees by asking."""
-    return not url.startswith(_SQLITE) or Path(unquote(url.removeprefix(_SQLITE))).exists()
+            return await collect(store, blobs, older_than=older_than, delete=delete, anyway=anyway, told=told)
 
 
 def _tell_copied(report: "CopyReport", dry_run: bool, json: bool) -> None:

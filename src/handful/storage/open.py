@@ -12,6 +12,23 @@ _SQLITE = "sqlite:///"
 _REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 
 
+async def is_there(url: str) -> bool:
+    """Whether there is a store already; `open_store` makes one. Raises StorageError for no such kind."""
+    if url.startswith(_SQLITE):
+        return Path(unquote(url.removeprefix(_SQLITE))).exists()
+    if url.partition(":")[0] not in _REDIS:
+        raise _no_kind(url)
+    from handful.storage.redis.connection import Connection
+    from handful.storage.redis.layout import META
+
+    connection = Connection(url)
+    try:
+        (found,) = await connection.pipe(("EXISTS", META))
+    finally:
+        await connection.close()
+    return bool(found)
+
+
 def open_store(url: str, blobs: Blobs | None = None, *, redis_wait_replicas: int = 0) -> Store:
     """The store of a URL: sqlite:///relative/file, sqlite:////absolute/file, redis://host:port.
 
@@ -23,7 +40,7 @@ def open_store(url: str, blobs: Blobs | None = None, *, redis_wait_replicas: int
     """
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         return SqliteStore(Path(unquote(url.removeprefix(_SQLITE))))
-    kind = url.partition(":")[0]  # the rest may hold a password
+    kind = url.partition(":")[0]
     if kind in _REDIS and blobs is not None:
         # Here, since its client takes a while to load, and most stores are files.
         from handful.storage.redis.store import RedisStore
@@ -31,6 +48,11 @@ def open_store(url: str, blobs: Blobs | None = None, *, redis_wait_replicas: int
         return RedisStore(url, blobs, wait_replicas=redis_wait_replicas)
     if kind in _REDIS:
         raise StorageError("a store in Redis needs a place for blobs; give one, HANDFUL_BLOBS_URL")
-    raise StorageError(
+    raise _no_kind(url)
+
+
+def _no_kind(url: str) -> StorageError:
+    kind = url.partition(":")[0]  # the rest may hold a password
+    return StorageError(
         f"a store of kind {kind!r} is none that this build has; use {_SQLITE}file or redis://host:port"
     )
