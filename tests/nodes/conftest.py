@@ -21,7 +21,7 @@ def shared(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Shared:
     blobs = tmp_path_factory.mktemp("blobs")
 
     def settings(**more: object) -> dict[str, object]:
-        return {"store_url": redis.url, "blobs_url": blobs, "job_threads": 0, "job_lease_seconds": 1, **more}
+        return {"store_url": redis.url, "blobs_url": blobs, "job_threads": 0, **more}
 
     return settings
 

@@ -58,7 +58,7 @@ def test_a_job_goes_on_where_it_was_when_redis_comes_back(server: Server, node: 
     lines = "".join(json.dumps({"name": str(at)}) + "\n" for at in range(_LINES))
     head = {"Content-Type": "application/x-ndjson"}
     job = node.client.post("/v1/import", content=lines, headers=head).json()["id"]
-    with worker(tmp_path, store_url=server.url, job_lease_seconds=2) as working:
+    with worker(tmp_path, store_url=server.url, job_lease_seconds=3) as working:
         waited_for(lambda: node.client.get(f"/v1/jobs/{job}").json()["progress"] > 0)
         server.kill()
         waited_for(
