@@ -13,6 +13,29 @@ from handful.service.service import open_service
 from handful.settings import Settings
 from handful.storage.sqlite.store import SqliteStore
 
+# Files whose tests also run over Redis; the others look at SQLite's ways, or at all that is in the blobs.
+ON_REDIS_TOO = {"test_changes", "test_classes", "test_classifiers", "test_keys", "test_versions"} | {
+    "test_evaluate",
+    "test_import",
+    "test_jobs",
+    "test_package",
+    "test_train",
+}
+
+
+def pytest_generate_tests(metafunc):
+    if metafunc.module.__name__.rpartition(".")[2] in ON_REDIS_TOO:
+        metafunc.parametrize("kept_in", ["sqlite", "redis"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def kept_in(request, monkeypatch):
+    """Where services that name no store keep what they are given."""
+    if getattr(request, "param", "sqlite") == "redis":
+        server = request.getfixturevalue("redis_8")
+        server.command("FLUSHALL")
+        monkeypatch.setenv("HANDFUL_STORE_URL", server.url)
+
 
 @pytest.fixture
 def anyio_backend():

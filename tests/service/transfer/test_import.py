@@ -300,4 +300,4 @@ async def test_an_import_that_stops_leaves_no_picture_that_nothing_names(opened,
         last = await ended(service, await service.transfer.start_lines("default", streamed(body)))
         assert "10 are allowed" in last.error["detail"]
         assert (await service.classifiers.usage("default")).classifiers == 10
-        assert len(await service.blobs.names("")) == 10
+        assert len([name for name in await service.blobs.names() if name.endswith(".jpg")]) == 10
