@@ -1,5 +1,6 @@
 """Services over an encoder of colours, in a folder that can be opened again; their calls are counted."""
 
+import asyncio
 import io
 from collections import Counter
 
@@ -50,6 +51,16 @@ def opened(tmp_path, tiny_encoder):
         return open_service(Settings(data_dir=tmp_path, **settings), encoder or tiny_encoder)
 
     return open_it
+
+
+@pytest.fixture
+def warm():
+    """Returns when the services that were opened have read and seen all that they try first."""
+
+    async def wait():
+        await asyncio.gather(*(one for one in asyncio.all_tasks() if one.get_name() == "handful-warm-up"))
+
+    return wait
 
 
 @pytest.fixture(scope="session")

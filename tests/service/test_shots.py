@@ -193,10 +193,10 @@ async def test_it_is_not_known_whether_a_change_was_written_so_its_pictures_stay
         assert await service.blobs.names() == [stored.record.blob]
 
 
-async def test_equal_pictures_are_shots_of_their_own_and_left_out_together(opened, png, tiny_encoder):
+async def test_equal_pictures_are_shots_of_their_own_and_left_out_together(opened, png, tiny_encoder, warm):
     async with opened() as service:
         id = await made(service)
-        await service.encoding.start()
+        await warm()
         seen = tiny_encoder.pictures_seen
         same = [NewShot(label="red", image=png("red")) for _ in range(3)]
         named = [replace(same[0], group="of its own"), NewShot(label="red", image=png("red", 1))]

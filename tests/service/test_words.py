@@ -104,9 +104,9 @@ async def test_the_text_of_the_library_is_the_text_of_the_service(opened, tiny_e
         assert await text_rows(service.encoding, "default", tiny_encoder, [(), ()]) is None
 
 
-async def test_words_are_read_while_pictures_are_taught(opened, tiny_encoder, png):
+async def test_words_are_read_while_pictures_are_taught(opened, tiny_encoder, png, warm):
     async with opened() as service:
-        await service.encoding.start()
+        await warm()
         view = await view_of(service, NewClass(name="red", prompts=("like fire",)))
         before = tiny_encoder.texts_read
         new = [NewShot(label=name, image=png(name)) for name in ("red", "blue")]
@@ -119,9 +119,11 @@ async def test_words_are_read_while_pictures_are_taught(opened, tiny_encoder, pn
         assert tiny_encoder.texts_read == read
 
 
-async def test_words_that_could_not_be_read_meanwhile_stop_nobody(opened, tiny_encoder, png, monkeypatch):
+async def test_words_that_could_not_be_read_meanwhile_stop_nobody(
+    opened, tiny_encoder, png, warm, monkeypatch
+):
     async with opened() as service:
-        await service.encoding.start()
+        await warm()
         view = await view_of(service)
         failed = []
 
@@ -139,9 +141,11 @@ async def test_words_that_could_not_be_read_meanwhile_stop_nobody(opened, tiny_e
 
 
 @pytest.mark.parametrize(("remembered", "use_text"), [(0, True), (2**20, False)])
-async def test_words_that_would_be_read_for_nothing_are_not(opened, tiny_encoder, png, remembered, use_text):
+async def test_words_that_would_be_read_for_nothing_are_not(
+    opened, tiny_encoder, png, warm, remembered, use_text
+):
     async with opened(embeddings_cache_bytes=remembered) as service:
-        await service.encoding.start()
+        await warm()
         view = await view_of(service, use_text=use_text)
         before = tiny_encoder.texts_read
         await service.shots.add("default", view.record.id, [NewShot(label="red", image=png("red"))])

@@ -1,6 +1,7 @@
 """Synthesised classifiers: words for what the image tower knows, and for its neighbours."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,7 +25,13 @@ class Synthesiser:
 
     def __call__(self, sentences: Rows) -> Rows:
         """(M, S) sentence rows → (M, D) unit rows in the image space."""
-        common = self.sentences.mean(axis=0)
-        cosine = unit(sentences - common) @ unit(self.sentences - common).T
+        common, known = self._known
+        cosine = unit(sentences - common) @ known
         weights = np.exp(self.sharpness * (cosine - cosine.max(axis=1, keepdims=True)))
         return unit(weights @ self.classifiers).astype(np.float32)
+
+    @cached_property
+    def _known(self) -> tuple[Rows, Rows]:
+        """m (S,), and the unit rows of s_i − m as columns (S, K)."""
+        common = self.sentences.mean(axis=0)
+        return common, unit(self.sentences - common).T

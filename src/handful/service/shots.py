@@ -274,6 +274,7 @@ class Shots:
             if own not in unkept:
                 kept.put(name, data)
 
+        kept.expect(sum(own not in unkept for _, _, own in pictured))
         pictures = iter(
             await self._encoding.pictures(
                 record.tenant,
