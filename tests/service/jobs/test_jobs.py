@@ -295,6 +295,36 @@ async def test_a_job_whose_claim_ran_out_while_nobody_took_it_is_begun_again(tmp
     assert (last.status, last.attempts, kind.most) == ("succeeded", 2, 1)
 
 
+async def test_a_job_that_is_done_while_the_store_is_away_is_not_done_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("handful.service.jobs.working._POLL", 0.02)
+    kind = Steps()
+    async with working(tmp_path, kind, store=AwayStore) as (jobs, store):
+        job = await jobs.submit("default", "steps", None, {"steps": 1, "pause_at": 0})
+        await kind.paused.wait()
+        store.away = True
+        kind.may_go_on.set()
+        await asyncio.sleep(0.2)
+        store.away = False
+        last = await last_of(jobs, job)
+    assert (last.status, last.attempts, kind.done) == ("succeeded", 1, [(job.id, 0)])
+    assert kind.over_with == [(job.id, "succeeded")]
+
+
+async def test_a_fault_in_one_job_does_not_keep_the_next_from_being_done(tmp_path, monkeypatch):
+    class Faulty(Steps):
+        async def over(self, job):
+            await super().over(job)
+            if len(self.over_with) == 1:
+                raise KeyError("a bug")
+
+    monkeypatch.setattr("handful.service.jobs.working._POLL", 0.02)
+    kind = Faulty()
+    async with working(tmp_path, kind) as (jobs, _):
+        for _ in range(2):
+            assert (await last_of(jobs, await jobs.submit("default", "steps", None, {"steps": 1}))).result
+    assert len(kind.over_with) == 2
+
+
 @pytest.mark.parametrize("steps", [0, 2])
 async def test_a_job_whose_storage_failed_is_tried_again(tmp_path, monkeypatch, steps):
     monkeypatch.setattr("handful.service.jobs.working._POLL", 0.02)

@@ -70,12 +70,16 @@ class Working:
             self._due.clear()
             try:
                 work = await self._claimed()
+                if work is not None:
+                    await self._work_on(work)
+                    continue
             except StorageError as exc:
                 _log.warning("no job could be claimed", error=str(exc))
                 await asyncio.sleep(_POLL)
                 continue
-            if work is not None:
-                await self._work_on(work)
+            except Exception:  # a fault of ours, which the next job may not meet
+                _log.exception("jobs cannot be worked on")
+                await asyncio.sleep(_POLL)
                 continue
             try:
                 await asyncio.wait_for(self._due.wait(), timeout=_POLL)
@@ -113,19 +117,28 @@ class Working:
             self._running.discard(work)
             beat.cancel()
             await asyncio.gather(beat, return_exceptions=True)
-            work.let_go()
-        if ended is None:
-            return
+        if ended is not None and await self._end(work, ended):
+            metrics.JOBS.labels(work.job.kind, work.job.status).inc()
+            metrics.JOB_SECONDS.labels(work.job.kind).observe(time.perf_counter() - started)
+            _log.info("job ended", job=work.job.id, kind=work.job.kind, status=work.job.status)
+        work.let_go()
+
+    async def _end(self, work: Work, ended: Mapping[str, Any]) -> bool:
+        """Write the final state, for as long as the claim holds; whether it could be."""
         try:
-            job = await work.write(**ended)
+            while True:
+                try:
+                    job = await work.write(**ended)
+                    break
+                except StorageError:
+                    if work.lost:
+                        raise
+                    await asyncio.sleep(_POLL)
             if job.kind in self._kinds:
                 await self._kinds[job.kind].over(job)
         except (StaleError, StorageError) as exc:
             _log.warning("a job could not be ended", job=work.job.id, error=str(exc))
-            return
-        metrics.JOBS.labels(job.kind, job.status).inc()
-        metrics.JOB_SECONDS.labels(job.kind).observe(time.perf_counter() - started)
-        _log.info("job ended", job=job.id, kind=job.kind, status=job.status)
+        return work.job.over
 
     async def _ended(self, work: Work) -> dict[str, Any] | None:
         """What changes about the job in its final state; None where it is another's by now, or will be.
