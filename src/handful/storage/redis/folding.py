@@ -6,7 +6,8 @@ writes nothing and removes its own blobs.
 """
 
 import asyncio
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -152,7 +153,8 @@ class Folding:
 
 def _plan(kept: Kept) -> _Plan:
     """Inline batches, small segments, and those that changes are about."""
-    touched = {batch.field for batch in kept.batches if _is_touched(kept, batch)}
+    moved = sorted(kept.moved)
+    touched = {batch.field for batch in kept.batches if _is_touched(kept, moved, batch)}
     light = [batch for batch in kept.batches if batch.digest is None or batch.size < _SMALL]
     if len(light) == 1 and light[0].digest is not None and light[0].field not in touched:
         light = []  # alone, and fine as it is
@@ -166,12 +168,9 @@ def _plan(kept: Kept) -> _Plan:
         size += batch.size
     folded = {batch.field for batch in sources}
     others = [batch for batch in kept.batches if batch.field not in folded]
-    settled = [
-        MOVED + shot.encode()
-        for shot, (revision, to) in kept.moved.items()
-        if not any(_concerns(batch, shot, revision, to) for batch in others)
-    ]
-    unsettled = {to for shot, (_, to) in kept.moved.items() if MOVED + shot.encode() not in settled}
+    waiting = {shot for batch in others for shot in _concerned(kept, moved, batch)}
+    settled = [MOVED + shot.encode() for shot in moved if shot not in waiting]
+    unsettled = {kept.moved[shot][1] for shot in waiting}
     settled += [
         GONE + str(key).encode()
         for key, revision in kept.gone.items()
@@ -180,10 +179,10 @@ def _plan(kept: Kept) -> _Plan:
     return _Plan(sources=tuple(sources), settled=tuple(settled), whole=len(sources) == len(wanted))
 
 
-def _is_touched(kept: Kept, batch: Batch) -> bool:
+def _is_touched(kept: Kept, moved: Sequence[str], batch: Batch) -> bool:
     if any(_may_lose(batch, key, revision) for key, revision in kept.gone.items()):
         return True
-    return any(_concerns(batch, shot, revision, to) for shot, (revision, to) in kept.moved.items())
+    return any(True for _ in _concerned(kept, moved, batch))
 
 
 def _may_lose(batch: Batch, key: int, revision: int) -> bool:
@@ -191,7 +190,9 @@ def _may_lose(batch: Batch, key: int, revision: int) -> bool:
     return batch.revision < revision and batch.low <= key <= batch.high
 
 
-def _concerns(batch: Batch, shot: str, revision: int, to: int | None) -> bool:
-    """Whether the batch may have the shot as it was before the change."""
-    older = batch.revision < revision or (to is not None and batch.revision == revision)
-    return older and batch.first <= shot <= batch.last
+def _concerned(kept: Kept, moved: Sequence[str], batch: Batch) -> Iterator[str]:
+    """Shots that it may have as they were before they were changed.    moved : all that were, in order."""
+    for shot in moved[bisect_left(moved, batch.first) : bisect_right(moved, batch.last)]:
+        revision, to = kept.moved[shot]
+        if batch.revision < revision or (to is not None and batch.revision == revision):
+            yield shot

@@ -1,6 +1,7 @@
 """What a classifier's hash holds, as of one moment; and the shots that it comes to."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 from typing import TypeVar
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 _PAGES_TOGETHER = 256  # of large classifiers, in one command
 _COMMANDS_TOGETHER = 16
+_MANY = 2000  # shots and classes whose putting together is a thread's work
 _TRIES = 50  # against writers that keep being faster
 
 
@@ -128,13 +130,10 @@ class Reading:
             later = await self._later_classes(kept)
             if later is None:
                 return None
-            shots = [shot for batch in kept.batches for shot in await self._live(kept, batch)]
-            first = [one for number, page in kept.pages.items() for one in classes_of(number, page)]
-            return Support(
-                classifier=kept.record,
-                classes=(*first, *later),
-                shots=tuple(sorted(shots, key=lambda shot: shot.id)),
-            )
+            segments = [await self._segment(kept, batch) for batch in kept.batches]
+            if kept.record.shot_count + kept.record.class_count < _MANY:
+                return _together(kept, segments, later)
+            return await asyncio.to_thread(_together, kept, segments, later)
 
         return await self.steadily(tenant, id, read)
 
@@ -236,8 +235,10 @@ class Reading:
         raise VanishedError(f"classifier {id} is being changed by many at once; try again")
 
     async def _live(self, kept: Kept, batch: Batch) -> list[ShotRecord]:
-        record = kept.record
-        return list(kept.live(batch, await self._segments.read(record.tenant, record.id, batch)))
+        return list(kept.live(batch, await self._segment(kept, batch)))
+
+    async def _segment(self, kept: Kept, batch: Batch) -> tuple[ShotRecord, ...]:
+        return await self._segments.read(kept.record.tenant, kept.record.id, batch)
 
     async def _later_classes(self, kept: Kept) -> list[ClassRecord] | None:
         """Those beyond the hash; None where they are of another moment."""
@@ -259,9 +260,25 @@ class Reading:
             if value != kept.fields[RECORD]:
                 return None
             pages = [page for pages in lists for page in pages]
-            for number, page in zip(some, pages, strict=True):
-                found.extend(classes_of(number, page))
+            found += await asyncio.to_thread(_classes_of, some, pages)
         return found
+
+
+def _together(
+    kept: Kept, segments: Sequence[tuple[ShotRecord, ...]], later: Sequence[ClassRecord]
+) -> Support:
+    shots = [
+        shot for batch, own in zip(kept.batches, segments, strict=True) for shot in kept.live(batch, own)
+    ]
+    return Support(
+        classifier=kept.record,
+        classes=(*_classes_of(kept.pages.keys(), kept.pages.values()), *later),
+        shots=tuple(sorted(shots, key=lambda shot: shot.id)),
+    )
+
+
+def _classes_of(numbers: Iterable[int], pages: Iterable[bytes | None]) -> list[ClassRecord]:
+    return [one for number, page in zip(numbers, pages, strict=True) for one in classes_of(number, page)]
 
 
 def _may_have(batch: Batch, class_key: int | None, moved_to_it: Collection[str]) -> bool:
