@@ -104,17 +104,24 @@ def fit_sharpness(
     t is an inverse temperature; `guess` saves steps where it is nearly known. Newton on log t with bounded
     steps; without the prior the loss is convex in t. Source: Guo et al., ICML 2017, §4.2.
     """
-    rows = np.arange(len(y))
+    own = scores[np.arange(len(y)), y]
+    S = np.ascontiguousarray(scores.T)  # (C, N): sums over the classes of many rows are quicker so
+    shift = None if offsets is None else offsets[:, None]
     share = weights / weights.sum()
     pull = prior / float(weights.sum())
     log_t = float(np.log(start if guess is None else guess))
     for _ in range(_NEWTON_STEPS):
         t = np.exp(log_t)
-        p = softmax(t * scores + (0.0 if offsets is None else offsets))
-        weighed = p * scores
-        mean = weighed.sum(axis=1)
-        slope = float(share @ (mean - scores[rows, y]))
-        curvature = float(share @ (np.einsum("nc,nc->n", weighed, scores) - mean**2))
+        p = t * S
+        if shift is not None:
+            p += shift
+        p -= p.max(axis=0)
+        np.exp(p, out=p)
+        p /= p.sum(axis=0)
+        weighed = p * S
+        mean = weighed.sum(axis=0)
+        slope = float(share @ (mean - own))
+        curvature = float(share @ ((weighed * S).sum(axis=0) - mean**2))
         gradient = t * slope + pull * (log_t - np.log(start))  # in log t, as is the bend
         bend = t * slope + t * t * curvature + pull
         step = -gradient / bend if bend > 1e-12 else -np.sign(gradient)
