@@ -18,7 +18,7 @@ from handful.storage.store import Change, Store
 pytestmark = pytest.mark.anyio
 
 _ROOT = Path(__file__).parents[3]
-_KILLS = 8
+_KILLS = 5
 _CLASSIFIERS = 4
 
 
