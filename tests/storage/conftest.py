@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,13 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     server: Server = request.getfixturevalue({"redis": "redis_8", "redis-7": "redis_7"}[request.param])
     server.command("FLUSHALL")
     return server.url
+
+
+@pytest.fixture(autouse=True)
+def _trash_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store in Redis waits a minute, as its tests of crashes let it."""
+    if "test_crash" not in request.node.nodeid:
+        monkeypatch.setattr("handful.storage.redis.store.TRASH_AFTER", timedelta(0))
 
 
 @pytest.fixture

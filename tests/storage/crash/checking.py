@@ -10,10 +10,24 @@ from tests.storage.crash.working import TENANT
 from handful.storage.blobs import Blobs
 from handful.storage.open import open_store
 from handful.storage.records import Usage
+from handful.storage.store import Store
 
 
 async def check(file: Path, blobs: Blobs, id: str, said: Iterable[str]) -> int:
-    """Raises AssertionError for anything lost or half-written; how many writes were acknowledged."""
+    """Of a store in SQLite. Raises AssertionError for anything lost or half-written; how many writes were
+    acknowledged.
+    """
+    store = open_store(f"sqlite:///{file}")
+    acknowledged = await check_store(store, blobs, id, said)
+    await store.close()
+    disk = sqlite3.connect(file)
+    assert disk.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    disk.close()
+    return acknowledged
+
+
+async def check_store(store: Store, blobs: Blobs, id: str, said: Iterable[str]) -> int:
+    """As `check`, of any store."""
     added: dict[str, list[str]] = {}
     steps: dict[str, int] = defaultdict(int)
     done: dict[str, set[str]] = defaultdict(set)
@@ -28,7 +42,6 @@ async def check(file: Path, blobs: Blobs, id: str, said: Iterable[str]) -> int:
         if what == "step":
             steps[name] = max(steps[name], int(rest[0]))
 
-    store = open_store(f"sqlite:///{file}")
     support = await store.support(TENANT, id)
     assert support is not None, "the classifier is lost"
     there = {one.id: one for one in support.shots}
@@ -64,9 +77,4 @@ async def check(file: Path, blobs: Blobs, id: str, said: Iterable[str]) -> int:
     others = {one.id for one in await store.classifiers("other", limit=10_000)}
     assert not others & done["remove"], "a deleted classifier is there again"
     assert done["make"] - asked["remove"] <= others, "a classifier is lost"
-    await store.close()
-
-    disk = sqlite3.connect(file)
-    assert disk.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    disk.close()
     return acknowledged

@@ -92,10 +92,13 @@ local commands = {
   end,
   -- number of the key of the count, then names
   TRASH = function(key, from, to)
-    local count = KEYS[tonumber(ARGV[from])]
+    local count, now = KEYS[tonumber(ARGV[from])], redis.call('TIME')
+    local number = math.max(tonumber(redis.call('GET', count) or 0), now[1] * 1000000 + now[2])
     for name = from + 1, to do
-      redis.call('ZADD', key, redis.call('INCR', count), ARGV[name])
+      number = number + 1
+      redis.call('ZADD', key, string.format('%.0f', number), ARGV[name])
     end
+    redis.call('SET', count, string.format('%.0f', number))
   end,
   -- pairs of a field and the value that it must still have
   HDELSAME = function(key, from, to)

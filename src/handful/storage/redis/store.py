@@ -46,6 +46,8 @@ from handful.storage.sqlite import SqliteStore
 from handful.storage.store import Change, ChangedMeanwhileError, Trash
 
 CACHE_BYTES = 64 * 2**20  # of parsed segments
+# A Redis that dies, or is replaced by its replica, may lose its last seconds, and so name blobs again.
+TRASH_AFTER = timedelta(seconds=60)
 
 
 class RedisStore:
@@ -246,14 +248,16 @@ class RedisStore:
 
     async def trash(self, limit: int) -> list[Trash]:
         await self._identity.ensure()
-        held, flat = await self._connection.pipe(
-            ("EXISTS", TRASH_HOLD), ("ZRANGE", TRASH, 0, limit - 1, "WITHSCORES")
+        held, flat, (seconds, _) = await self._connection.pipe(
+            ("EXISTS", TRASH_HOLD), ("ZRANGE", TRASH, 0, limit - 1, "WITHSCORES"), ("TIME",)
         )
         if held:
             return []
+        newest = (int(seconds) - TRASH_AFTER.total_seconds()) * 1_000_000
         return [
             Trash(id=int(number), name=name.decode())
             for name, number in zip(flat[::2], flat[1::2], strict=True)
+            if int(number) <= newest or not TRASH_AFTER
         ]
 
     async def hold_trash(self, until: datetime) -> None:
