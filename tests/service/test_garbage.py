@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.redis_servers import Server
 from tests.storage.conftest import classifier, shot
 
 from handful.errors import StorageError
@@ -254,6 +255,23 @@ async def test_a_store_that_is_half_filled_does_not_judge(
         await collect(target, blobs, older_than=_DAY, delete=True)
     assert len(await pictures_in(blobs)) == 6
     await target.close()
+
+
+@pytest.mark.parametrize("store", ["redis"], indirect=True)
+async def test_lists_and_counts_are_put_right_with_the_removal(
+    store: Store, blobs: Blobs, redis_8: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handful.storage.redis.repair._SETTLED", 0.0)
+    await pictured(store, blobs)
+    right = await store.usage("shop")
+    redis_8.command("HINCRBY", "hf:{shop}:usage", "shots", 9)
+    redis_8.command("ZADD", "hf:{shop}:ids", 0, new_id())
+    for delete in (False, True):
+        report = await collect(store, blobs, older_than=_DAY, delete=delete)
+        assert (report.dangling, report.miscounted) == (1, 1)
+    assert await store.usage("shop") == right
+    report = await collect(store, blobs, older_than=_DAY, delete=True)
+    assert (report.dangling, report.miscounted) == (0, 0)
 
 
 async def test_nothing_is_lost_beside_those_who_write(store: Store, blobs: Blobs) -> None:

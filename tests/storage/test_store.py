@@ -13,6 +13,7 @@ from handful.storage.records import (
     HeadRecord,
     KeyRecord,
     Pinned,
+    Repairs,
     Reply,
     Usage,
 )
@@ -462,3 +463,13 @@ async def test_a_note_is_kept_until_another_takes_its_place(store: Store) -> Non
     await store.put_note("migration", None)
     assert await store.note("migration") is None
     assert await store.note("other") == b"x"
+
+
+async def test_nothing_needs_repair_after_writes_that_came_to_their_end(store: Store) -> None:
+    record = await taught(store)
+    await with_shots(store, record, 2)
+    with pytest.raises(ChangedMeanwhileError):
+        await with_shots(store, record, 2)
+    with pytest.raises(QuotaError):
+        await store.apply(Change(before=None, after=classifier(), limits=Usage()))
+    assert await store.repair("shop", write=True) == Repairs()

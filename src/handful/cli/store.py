@@ -164,6 +164,11 @@ def _tell_garbage(report: "GarbageReport", delete: bool, json: bool) -> None:
         typer.echo(f"removed {report.removed}, {report.removed_bytes:,} bytes")
     elif found:
         say("Nothing was removed; --delete does that.")
+    if report.dangling or report.miscounted:
+        say(
+            f"{report.dangling} names in lists were no classifiers, and {report.miscounted} tenants were "
+            f"miscounted; {'put right' if delete else '--delete puts that right'}."
+        )
     if report.young:
         say(f"{report.young} more are named by nothing so far, and too young to tell.")
     if report.unknown:

@@ -10,7 +10,9 @@ from handful.errors import StorageError
 from handful.storage.blobs import Blobs
 from handful.storage.litter import Litter, Lying
 from handful.storage.migration import forget_migration, migration_of, moved_from
+from handful.storage.records import Usage
 from handful.storage.store import Store
+from handful.storage.walking import all_tenants
 
 Told = Callable[[int, int], None]  # classifiers looked at, of how many in the folder of a tenant
 
@@ -29,6 +31,8 @@ class GarbageReport:
     of living ones; unfinished : of writers that were killed; garbage_bytes : of all three.
     young : unnamed, but too young to tell.    removed, removed_bytes : what went.
     unknown : files of no kind that is known here, which stay; the first of them by name.
+    dangling : names in lists that are no classifiers.    miscounted : tenants that more, or less, was counted
+    for than they hold. Both are put right with the removal.
     """
 
     blobs: int = 0
@@ -43,6 +47,8 @@ class GarbageReport:
     unknown: int = 0
     unknown_bytes: int = 0
     unknown_names: list[str] = field(default_factory=list)
+    dangling: int = 0
+    miscounted: int = 0
 
 
 async def collect(
@@ -54,7 +60,7 @@ async def collect(
     anyway: bool = False,
     told: Told | None = None,
 ) -> GarbageReport:
-    """Look at every blob, and remove what no record names if `delete`.
+    """Look at every blob, and if `delete` remove what no record names, and mend the store's lists and counts.
 
     A writer puts a blob before the record that names it, so that younger ones than `older_than` stay; before
     a blob goes, its classifier is asked once more. What is of an unknown kind stays, and so do uploads.
@@ -121,6 +127,10 @@ class _Collector:
             )
 
     async def run(self) -> GarbageReport:
+        async for tenant in all_tenants(self._store):
+            repairs = await self._store.repair(tenant, write=self._delete)
+            self._report.dangling += repairs.dangling
+            self._report.miscounted += repairs.over != Usage()
         self._note_unknown([one for one in await self._litter.files(deep=False) if one.name != _STORE_ID])
         for tenant in await self._litter.folders():
             self._note_unknown(await self._litter.files(f"{tenant}/", deep=False))

@@ -210,3 +210,14 @@ class Usage:
     classes: int = 0
     shots: int = 0
     image_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repairs:
+    """What of a tenant's lists and counts was not as its classifiers are.
+
+    dangling : names in lists that are no classifiers.    over : how much more was counted than it holds.
+    """
+
+    dangling: int = 0
+    over: Usage = field(default_factory=Usage)

@@ -13,6 +13,7 @@ from handful.storage.records import (
     HeadRecord,
     JobRecord,
     KeyRecord,
+    Repairs,
     Reply,
     ShotRecord,
     Support,
@@ -265,6 +266,13 @@ class Store(Protocol):
 
     async def forget_jobs(self, before: datetime, limit: int) -> int:
         """Drop jobs that were over before then, the longest over first; how many."""
+        ...
+
+    async def repair(self, tenant: str, *, write: bool) -> Repairs:
+        """Look for what a crash may have left wrong in a tenant's lists and counts; put it right if `write`.
+
+        Safe beside every other call. Takes some seconds where something is found.
+        """
         ...
 
     async def note(self, name: str) -> bytes | None:

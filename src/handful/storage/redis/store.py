@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from handful.storage.blobs import Blobs
-from handful.storage.copying import copy_store
+from handful.storage.copying import dump_store
 from handful.storage.records import (
     ClassifierRecord,
     ClassRecord,
     HeadRecord,
     JobRecord,
     KeyRecord,
+    Repairs,
     Reply,
     ShotRecord,
     Support,
@@ -38,11 +39,11 @@ from handful.storage.redis.layout import (
     usage_key,
 )
 from handful.storage.redis.pool import Command
+from handful.storage.redis.repair import repair
 from handful.storage.redis.replies import Replies
 from handful.storage.redis.segments import Segments
 from handful.storage.redis.support import Reading, read_record, record_of
 from handful.storage.redis.tally import tally
-from handful.storage.sqlite import SqliteStore
 from handful.storage.store import Change, ChangedMeanwhileError, Trash
 
 CACHE_BYTES = 64 * 2**20  # of parsed segments
@@ -280,12 +281,11 @@ class RedisStore:
         self._replies.forget(now)
 
     async def dump(self, file: Path) -> list[str]:
-        target = SqliteStore(file)
-        try:
-            report = await copy_store(self, target)
-        finally:
-            await target.close()
-        return [f"{one.tenant}/{one.id}: {one.reason}" for one in report.failures]
+        return await dump_store(self, file)
+
+    async def repair(self, tenant: str, *, write: bool) -> Repairs:
+        await self._identity.ensure()
+        return await repair(self._connection, tenant, write=write)
 
     async def note(self, name: str) -> bytes | None:
         await self._identity.ensure()
