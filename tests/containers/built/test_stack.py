@@ -45,7 +45,7 @@ class Stack:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Up, until everything answers; down after the block. Volumes stay."""
-        self._run("sh", str(ROOT / "scripts" / "up.sh"), "--scale", "service=2")
+        self._run("sh", str(ROOT / "scripts" / "up.sh"))
         try:
             until(lambda: ready(self.url))
             yield
