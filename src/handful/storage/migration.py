@@ -93,7 +93,7 @@ async def migrate_store(
     left = await here.jobs_left()
     if left and not leave_jobs:
         raise StorageError(
-            f"{left} jobs in {source_name} are not over, and jobs are not copied; let the service finish or "
+            f"jobs of {source_name} that are not over: {left}; they are not copied: let the service finish or "
             "cancel them, or leave them behind with --leave-jobs"
         )
     before = await migration_of(there)
