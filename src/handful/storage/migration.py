@@ -93,8 +93,8 @@ async def migrate_store(
     left = await here.jobs_left()
     if left and not leave_jobs:
         raise StorageError(
-            f"jobs of {source_name} that are not over: {left}; they are not copied: let the service finish or "
-            "cancel them, or leave them behind with --leave-jobs"
+            f"jobs of {source_name} that are not over: {left}; they are not copied: let the service finish "
+            "or cancel them, or leave them behind with --leave-jobs"
         )
     before = await migration_of(there)
     await _check_target(here, there, before, source_name, target_name)
