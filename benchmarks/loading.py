@@ -1,7 +1,8 @@
 """Many classifiers for benchmarks: lines of real embeddings with noise, and their import over HTTP."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -15,7 +16,9 @@ from handful.rows import Rows, unit
 _NOISE = 0.3  # length of what is added to a row of length one
 _NOISES = 4096  # noises that there are
 _CHUNK = 2**20  # bytes sent together
-_WATCH = 0.1  # seconds between looks at a job
+_LARGEST_FILE = 512 * 2**20  # bytes of lines in one request
+_PATIENCE = 900.0  # seconds that a request may take; a file is half a gigabyte
+_WATCH = 0.2  # seconds between looks at a job
 
 
 class Lines:
@@ -75,29 +78,49 @@ class Lines:
         yield bytes(waiting)
 
 
-def start_import(client: httpx2.Client, lines: Lines, first: int, count: int, key: str) -> str:
-    """Send so many classifiers; the id of the job. Done once, however often it is asked under one key."""
-    answer = client.post(
-        "/v1/import",
-        content=lines.chunks(first, count),
-        headers={"Content-Type": "application/x-ndjson", "Idempotency-Key": key},
-    )
-    return str(answer.raise_for_status().json()["id"])
+def import_files(
+    url: str,
+    lines: Lines,
+    first: int,
+    count: int,
+    *,
+    name: str,
+    workers: int,
+    largest: int = 20_000,
+    there: Container[str] = (),
+    done: Callable[[str, int, list[str]], None],
+) -> None:
+    """Import so many classifiers in files, one more under way at a time than there are workers.
+
+    name : of the whole; a file is called by it and its first number, and is sent once, however often it is
+    asked for.    largest : classifiers of a file.    there : files to leave out.
+    done : hears of each file its name, its classifiers and the first of their ids.
+    """
+    size = min(largest, max(_LARGEST_FILE // len(lines.line(0)), 1), -(-count // workers))
+
+    def one(start: int) -> None:
+        here, key = min(size, first + count - start), f"{name} {start}"
+        if key in there:
+            return
+        with httpx2.Client(base_url=url, timeout=_PATIENCE) as client:
+            sent = client.post(
+                "/v1/import",
+                content=lines.chunks(start, here),
+                headers={"Content-Type": "application/x-ndjson", "Idempotency-Key": key},
+            )
+            done(key, here, _finished(client, str(sent.raise_for_status().json()["id"]), here))
+
+    with ThreadPoolExecutor(workers + 1) as pool:
+        list(pool.map(one, range(first, first + count, size)))
 
 
-def finished(client: httpx2.Client, job: str, count: int) -> list[str] | None:
-    """The first ids of an import that made so many classifiers; None while it is under way."""
-    now = client.get(f"/v1/jobs/{job}").raise_for_status().json()
-    if now["status"] in ("queued", "running"):
-        return None
+def _finished(client: httpx2.Client, job: str, count: int) -> list[str]:
+    """Wait for an import; the first of its ids."""
+    while True:
+        now = client.get(f"/v1/jobs/{job}").raise_for_status().json()
+        if now["status"] not in ("queued", "running"):
+            break
+        sleep(_WATCH)
     if now["status"] != "succeeded" or now["result"]["classifiers"] != count:
         raise SystemExit(f"the import of {count} classifiers came to {now['status']}: {now['error']}")
     return list(now["result"]["ids"])
-
-
-def imported(client: httpx2.Client, lines: Lines, first: int, count: int, key: str) -> list[str]:
-    """Import so many classifiers and wait; the first of their ids."""
-    job = start_import(client, lines, first, count, key)
-    while (ids := finished(client, job, count)) is None:
-        sleep(_WATCH)
-    return ids

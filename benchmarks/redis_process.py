@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from serving import free_port
+from serving import for_life, free_port
 
 _PATIENCE = 1800.0  # seconds; tens of gigabytes take their time to load
 
@@ -33,11 +33,9 @@ class RedisProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
         told = {"port": self.port, "bind": "127.0.0.1", "dir": self.folder, **self.options, **options}
         words = [word for name, value in told.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-        for_life = shutil.which("setpriv")  # so that it dies with this process, however that ends
-        watched = [for_life, "--pdeathsig", "TERM"] if for_life else []
         begun = perf_counter()
         with (self.folder / "redis.log").open("ab") as log:
-            self._process = subprocess.Popen([*watched, program(), *words], stdout=log, stderr=log)
+            self._process = subprocess.Popen([*for_life(), program(), *words], stdout=log, stderr=log)
         until = monotonic() + _PATIENCE
         while not self._loaded():
             if self._process.poll() is not None or monotonic() > until:

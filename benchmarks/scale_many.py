@@ -22,16 +22,14 @@ import json
 import random
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from time import perf_counter, sleep
 from typing import Any
 
-import httpx2
 import numpy as np
 
-from loading import Lines, finished, start_import
+from loading import Lines, import_files
 from redis_process import RedisProcess
 from serving import Server, handful_server
 from tables import Row, command, print_table, write_result
@@ -40,9 +38,7 @@ CLASSES = 10
 MEMORY = 12 * 2**30 / 10_000_000  # bytes of Redis for a class: ten million within 12 GiB
 COLD, WARM = 15.0, 5.0  # ms, p99
 RATES = {1: 2000.0, 16: 500.0}  # classes a second, by shots
-_LARGEST_FILE = 512 * 2**20  # bytes of lines sent together
 _FOLDED = 30.0  # seconds after the last write
-_PATIENCE = 900.0  # seconds that a request may take; a file is half a gigabyte
 _WATCH = 0.2
 _PAGES, _DELETED = 100, 100
 
@@ -141,35 +137,39 @@ def row(what: str, value: float, bar: float | None = None, *, least: bool = Fals
 def load(
     server: Server, lines: Lines, args: argparse.Namespace, state: State, name: str, *, first: int, count: int
 ) -> None:
-    """Import so many classifiers in files, some of them under way at a time."""
-    size = min(args.lines, max(_LARGEST_FILE // len(lines.line(0)), 1), -(-count // args.workers))
-    begun, done = perf_counter(), 0
+    """Import so many classifiers, unless an earlier run has."""
     before = state["loads"].get(name, {"seconds": 0.0, "classifiers": 0})
+    if before["classifiers"] == count:
+        return
+    begun, done = perf_counter(), 0
 
-    def one(start: int) -> None:
-        nonlocal done
-        here, key = min(size, first + count - start), f"{name} {start}"
-        if state["files"].get(key) is not None:
-            return
-        with httpx2.Client(base_url=server.url, timeout=_PATIENCE) as client:
-            job = start_import(client, lines, start, here, key)
-            while (ids := finished(client, job, here)) is None:
-                sleep(_WATCH)
-
+    def note(file: str, made: int, ids: list[str]) -> None:
         def change(told: dict[str, Any]) -> None:
             nonlocal done
-            done += here
-            told["files"][key] = ids
+            done += made
+            told["files"][file] = ids
             told["loads"][name] = {
                 "seconds": before["seconds"] + perf_counter() - begun,
                 "classifiers": before["classifiers"] + done,
             }
 
         state.note(change)
-        print(f"{name}: {before['classifiers'] + done:,} of {count:,} classifiers", flush=True)
+        rate = CLASSES * done / (perf_counter() - begun)
+        print(
+            f"{name}: {before['classifiers'] + done:,} of {count:,}, {rate:,.0f} classes a second", flush=True
+        )
 
-    with ThreadPoolExecutor(args.workers + 1) as pool:  # one file comes in while the others are worked on
-        list(pool.map(one, range(first, first + count, size)))
+    import_files(
+        server.url,
+        lines,
+        first,
+        count,
+        name=name,
+        workers=args.workers,
+        largest=args.lines,
+        there=state["files"],
+        done=note,
+    )
 
 
 def settled(redis: RedisProcess) -> int:

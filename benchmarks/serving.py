@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -96,12 +97,18 @@ class Server:
 
 def handful_server(folder: Path, *, workers: int = 1, settings: Mapping[str, str] | None = None) -> Server:
     """`handful serve` on a folder of data; its log is beside it.    settings : further HANDFUL_… by name."""
-    command = [str(Path(sys.executable).with_name("handful")), "serve"]
+    command = [*for_life(), str(Path(sys.executable).with_name("handful")), "serve"]
     return Server(
         [*command, "--data", str(folder), "--workers", str(workers)],
         folder.with_name(f"{folder.name}.log"),
         {"HANDFUL_LOG_LEVEL": "warning", "HANDFUL_LOG_FORMAT": "json", **(settings or {})},
     )
+
+
+def for_life() -> list[str]:
+    """What goes before a command that is to end when this process does, however that ends; on Linux."""
+    program = shutil.which("setpriv")
+    return [program, "--pdeathsig", "TERM"] if program else []
 
 
 def free_port() -> int:
