@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from handful.errors import RetrievalError
 from handful.folders import make_folder
 from handful.retrieval.manifest import DRAFT, Manifest, write_file
-from handful.retrieval.segment import Segment, rounded
-from handful.retrieval.sketch import SAMPLE, Matrix, Sketch
+from handful.retrieval.rounding import Matrix
+from handful.retrieval.segment import Segment
+from handful.retrieval.sketch import SAMPLE, Sketch
 
 _BLOCK = 16_384  # rows that are rounded together
 _EMPTY = "there are no rows to build an index of; give at least one"
@@ -152,7 +153,7 @@ def _checked(blocks: Iterator[NDArray[np.floating]], dimension: int) -> Iterator
 def _going_on(blocks: Iterator[Matrix], last: Segment, sketch: Sketch) -> Iterator[Matrix]:
     """Blocks after their first row, which is the last that was written. Raises RetrievalError otherwise."""
     block = next(blocks, np.zeros((0, sketch.dimension), np.float32))
-    if not len(block) or not np.array_equal(rounded(block[:1], sketch.mean).values[0], last.values[-1]):
+    if not len(block) or not np.array_equal(sketch.rounding.of(block[:1])[0][0], last.values[-1]):
         raise RetrievalError(
             "a build of other rows was begun in this folder; delete the folder, or give the rows of then"
         )
@@ -160,15 +161,16 @@ def _going_on(blocks: Iterator[Matrix], last: Segment, sketch: Sketch) -> Iterat
 
 
 def _segments(blocks: Iterator[Matrix], start: int, segment_rows: int, sketch: Sketch) -> Iterator[Segment]:
-    values = np.empty((segment_rows, sketch.dimension), np.int8)
-    scales = np.empty(segment_rows, np.float32)
+    values = np.empty((segment_rows, sketch.rounding.width), np.int8)
+    scales = np.empty((segment_rows, 2), np.float32)
     filled = 0
     for block in blocks:
         at = 0
         while at < len(block):
-            taken = rounded(block[at : at + segment_rows - filled], sketch.mean)
-            count = len(taken.scales)
-            values[filled : filled + count], scales[filled : filled + count] = taken.values, taken.scales
+            taken = block[at : at + segment_rows - filled]
+            count = len(taken)
+            own = slice(filled, filled + count)
+            values[own], scales[own] = sketch.rounding.of(taken)
             filled += count
             at += count
             if filled == segment_rows:

@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from handful.errors import RetrievalError
 from handful.retrieval.building import RowSource, as_matrix, build
 from handful.retrieval.manifest import Manifest, check_digest, write_file
+from handful.retrieval.rounding import Matrix
 from handful.retrieval.search import Search, given
 from handful.retrieval.segment import Segment, joined
-from handful.retrieval.sketch import Matrix, Sketch
+from handful.retrieval.sketch import Sketch
 from handful.retrieval.tail import Tail
 from handful.rows import BoolArray, IntArray
 
@@ -134,7 +135,7 @@ class ClassIndex:
         """(n, D) as they are kept, removed ones too. Raises RetrievalError for positions never given."""
         now = self._now()
         values, scales = now.taken(given(positions, now.positions))
-        return self._sketch.mean + values * scales[:, None]
+        return self._sketch.mean + self._sketch.rounding.deviations(values, scales)
 
     def add(self, rows: ArrayLike) -> IntArray:
         """Positions (n,) of rows (n, D), which are found from now on. Raises RetrievalError."""

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from handful.errors import RetrievalError
+from handful.retrieval.rounding import Bytes, Matrix
 from handful.retrieval.segment import Segment, best
-from handful.retrieval.sketch import Matrix, Sketch
+from handful.retrieval.sketch import Sketch
 from handful.rows import BoolArray, IntArray
 
 _PER_ANSWER = 4  # candidates for each row asked for, beside those for all
@@ -35,12 +36,13 @@ class Search:
 
     def nearest(self, Q: Matrix, k: int) -> tuple[IntArray, Matrix]:
         """(B, k) positions and scores after a look at every row; k of them are not removed."""
-        said = [one.nearest(Q, k + self.gone) for one in self.segments]
+        asked = self.sketch.rounding.asked(Q)
+        said = [one.nearest(asked, k + self.gone, self.sketch.rounding) for one in self.segments]
         positions = np.concatenate([own for own, _ in said], axis=1)
         scores = np.concatenate([own for _, own in said], axis=1)
         scores[self.removed[positions]] = -np.inf
         positions, scores = best(positions, scores, k)
-        return positions, scores + (Q @ self.sketch.mean)[:, None]
+        return positions, scores + self.sketch.rounding.above(Q)
 
     def found(self, Q: Matrix, k: int, candidates: int, pool: Executor) -> tuple[IntArray, Matrix]:
         """(B, k) positions and scores, of candidates scored exactly; k rows are not removed."""
@@ -53,16 +55,16 @@ class Search:
         if (np.isfinite(about).sum(axis=1) < k).any():  # all that was near is removed
             return self.nearest(Q, k)
         said = np.full(about.shape, -np.inf, np.float32)
+        finely = self.sketch.rounding.asked(Q)
         for at, (row, there) in enumerate(zip(positions, np.isfinite(about), strict=True)):
-            values, scales = self.taken(row[there])
-            said[at, there] = (values @ Q[at]) * scales
+            said[at, there] = self.sketch.rounding.products(finely[at : at + 1], *self.taken(row[there]))[0]
         positions, said = best(positions, said, k)
-        return positions, said + (Q @ self.sketch.mean)[:, None]
+        return positions, said + self.sketch.rounding.above(Q)
 
-    def taken(self, positions: IntArray) -> tuple[Matrix, Matrix]:
-        """Values (n, D), as float32, and scales (n,) of rows by position."""
-        values = np.empty((len(positions), self.sketch.dimension), np.float32)
-        scales = np.empty(len(positions), np.float32)
+    def taken(self, positions: IntArray) -> tuple[Bytes, Matrix]:
+        """Values (n, D + m) and scales (n, 2) of rows by position."""
+        values = np.empty((len(positions), self.sketch.rounding.width), np.int8)
+        scales = np.empty((len(positions), 2), np.float32)
         places = np.searchsorted(self._starts, positions, side="right") - 1
         for place in np.unique(places).tolist():
             segment = self.segments[place]

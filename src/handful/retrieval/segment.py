@@ -7,12 +7,11 @@ from typing import Self
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
-from handful.adapters.quantised import QuantisedRows
 from handful.errors import RetrievalError
 from handful.retrieval.manifest import SegmentRecord, write_file
-from handful.retrieval.sketch import Matrix, Sketch
+from handful.retrieval.rounding import Bytes, Matrix, Rounding
+from handful.retrieval.sketch import Sketch
 from handful.rows import IntArray
 
 _LOOKED_AT = 4096  # rows that are scored together where every row is looked at
@@ -20,14 +19,14 @@ _LOOKED_AT = 4096  # rows that are scored together where every row is looked at
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Segment:
-    """values : (n, D) int8.    scales : (n,); a row is the sketch's mean + values · scale.
+    """values : (n, D + m).    scales : (n, 2); as the sketch's rounding gives them.
 
     codes : of faiss; None where every row is looked at.    growing : held while codes change, if they do.
     record : of its files; None where it is in memory only.
     """
 
     start: int
-    values: NDArray[np.int8]
+    values: Bytes
     scales: Matrix
     codes: "faiss.IndexIVFPQFastScan | None"
     growing: AbstractContextManager[object] = field(default_factory=nullcontext)
@@ -39,7 +38,7 @@ class Segment:
         return len(self.scales)
 
     @classmethod
-    def of(cls, start: int, values: NDArray[np.int8], scales: Matrix, sketch: Sketch) -> Self:
+    def of(cls, start: int, values: Bytes, scales: Matrix, sketch: Sketch) -> Self:
         """In memory, with codes, of rows that were rounded before."""
         codes = sketch.codes()
         if codes is not None:
@@ -56,13 +55,13 @@ class Segment:
         there = (found >= 0) & (found < self.count)  # codes may have grown, or be damaged
         return np.where(there, found + self.start, -1), np.where(there, about, -np.inf).astype(np.float32)
 
-    def nearest(self, Q: Matrix, count: int) -> tuple[IntArray, Matrix]:
-        """(B, ≤ count) positions and scores above the mean's, best first, after a look at every row."""
-        positions = np.zeros((len(Q), 0), np.int64)
-        scores = np.zeros((len(Q), 0), np.float32)
+    def nearest(self, asked: Matrix, count: int, rounding: Rounding) -> tuple[IntArray, Matrix]:
+        """(B, ≤ count) positions and products of all rows, best first; `asked` is of the rounding."""
+        positions = np.zeros((len(asked), 0), np.int64)
+        scores = np.zeros((len(asked), 0), np.float32)
         for at in range(0, self.count, _LOOKED_AT):
             part = slice(at, at + _LOOKED_AT)
-            said = (Q @ self.values[part].astype(np.float32).T) * self.scales[part]
+            said = rounding.products(asked, self.values[part], self.scales[part])
             own = np.broadcast_to(np.arange(said.shape[1]) + (at + self.start), said.shape)
             positions, scores = best(
                 np.concatenate([positions, own], axis=1), np.concatenate([scores, said], axis=1), count
@@ -91,9 +90,9 @@ class Segment:
         try:
             values = np.load(folder / record.values.name, mmap_mode="r", allow_pickle=False)
             scales = np.load(folder / record.scales.name, mmap_mode="r", allow_pickle=False)
-            if values.shape != (record.count, sketch.dimension) or values.dtype != np.int8:
+            if values.shape != (record.count, sketch.rounding.width) or values.dtype != np.int8:
                 raise ValueError(f"rows are {values.dtype} of shape {values.shape}")
-            if scales.shape != (record.count,) or scales.dtype != np.float32:
+            if scales.shape != (record.count, 2) or scales.dtype != np.float32:
                 raise ValueError(f"scales are {scales.dtype} of shape {scales.shape}")
             codes = None if record.codes is None else _mapped(folder / record.codes.name, sketch.probes)
             if (codes is None) != (sketch.basis is None):
@@ -116,11 +115,6 @@ def joined(segments: list[Segment], sketch: Sketch) -> Segment:
         np.concatenate([one.scales for one in segments]),
         sketch,
     )
-
-
-def rounded(rows: Matrix, mean: Matrix) -> QuantisedRows:
-    """Rows (n, D), as they lie from the mean, in a byte for each number."""
-    return QuantisedRows.of(rows - mean)
 
 
 def best(positions: IntArray, scores: Matrix, count: int) -> tuple[IntArray, Matrix]:

@@ -1,6 +1,7 @@
 """A coarse picture of rows: few columns, cells that near rows share, and a code of half a byte a column."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import faiss
@@ -8,22 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handful.errors import HeadError, RetrievalError
+from handful.retrieval.rounding import Bytes, Matrix, Rounding
 from handful.tensors import Arrays, pack, unpack
-
-Matrix = NDArray[np.float32]
 
 FEW = 4096  # rows up to which each is looked at: nothing is faster
 SAMPLE = 262_144  # rows that a sketch learns from, at most
 _VERSION = 1
 _LEFT_OUT = 0.08  # of the variance of rows, at most, by the columns of a sketch
 _COLUMNS = 32  # their number is a multiple of it
-_MOST_CELLS = 8192
+_FINE = 64  # directions in which rows are kept more exactly
+_MOST_CELLS = 4096
 _PROBES = 64  # cells that are searched for a query
 _ROWS_PER_CELL = 40  # of the sample, to place its centre by
 _ROUNDS = 8  # of k-means
 _CODED = 65_536  # rows that the levels of codes are learnt from
 _BITS = 4
-_CODED_TOGETHER = 16_384
+_LINKS, _LINKS_TRIED, _CELLS_TRIED = 32, 100, 16
+_CODED_TOGETHER = 16_384  # rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,7 @@ class Sketch:
     """mean : (D,) of rows.    basis : (D, d) orthonormal, the directions in which rows vary most.
 
     cells : (c, d) centres of k-means.    blank : faiss's inverted file of codes without a row, serialised.
-    Without a basis there are few rows, and each is looked at.
+    Without a basis there are few rows, and each is looked at.    fine : of the rounding.
 
     A code says of each of the d columns in which of 16 intervals it lies: a product quantiser whose parts are
     one column wide (Jégou, Douze & Schmid, TPAMI 2011), scanned in registers (André, Kermarrec &
@@ -39,6 +41,7 @@ class Sketch:
     """
 
     mean: Matrix
+    fine: Matrix
     basis: Matrix | None = None
     cells: Matrix | None = None
     blank: NDArray[np.uint8] | None = None
@@ -53,27 +56,33 @@ class Sketch:
         """From a sample (n, D) of `count` rows, n ≤ count."""
         mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
         if count <= FEW:
-            return cls(mean)
+            return cls(mean, np.zeros((len(mean), 0), np.float32))
         centred = sample - mean
         basis = _directions(centred)
         seen = np.ascontiguousarray(centred @ basis)
         cells = _cells(seen, count)
-        quantiser = faiss.IndexFlatL2(seen.shape[1])
+        # A graph of the cells finds a row's own three times as fast as a look at all, and misses 0.3 %.
+        quantiser = faiss.IndexHNSWFlat(seen.shape[1], _LINKS)
+        quantiser.hnsw.efConstruction, quantiser.hnsw.efSearch = _LINKS_TRIED, _CELLS_TRIED
         quantiser.add(cells)
         codes = faiss.IndexIVFPQFastScan(
             quantiser, seen.shape[1], len(cells), seen.shape[1], _BITS, faiss.METRIC_INNER_PRODUCT
         )
         codes.by_residual = False
         codes.train(seen[:: max(len(seen) // _CODED, 1)])
-        return cls(mean, basis, cells, faiss.serialize_index(codes))
+        return cls(mean, _fine(mean, basis), basis, cells, faiss.serialize_index(codes))
 
-    def code(self, codes: "faiss.IndexIVFPQFastScan", values: NDArray[np.int8], scales: Matrix) -> None:
-        """Add codes of rows, mean + values · scales."""
+    @cached_property
+    def rounding(self) -> Rounding:
+        """How rows are kept."""
+        return Rounding(self.mean, self.fine)
+
+    def code(self, codes: "faiss.IndexIVFPQFastScan", values: Bytes, scales: Matrix) -> None:
+        """Add codes of rows as they are kept."""
         assert self.basis is not None
         for at in range(0, len(scales), _CODED_TOGETHER):
             part = slice(at, at + _CODED_TOGETHER)
-            seen = (values[part].astype(np.float32) @ self.basis) * scales[part, None]
-            codes.add(np.ascontiguousarray(seen))
+            codes.add(self.rounding.deviations(values[part], scales[part]) @ self.basis)
 
     def asked(self, Q: Matrix) -> Matrix:
         """(B, d) of queries (B, D): what of them meets the basis."""
@@ -102,7 +111,7 @@ class Sketch:
 
     def to_bytes(self) -> bytes:
         """Safetensors."""
-        arrays: Arrays = {"mean": self.mean}
+        arrays: Arrays = {"mean": self.mean, "fine": self.fine}
         if self.basis is not None and self.cells is not None and self.blank is not None:
             arrays |= {"basis": self.basis, "cells": self.cells, "blank": self.blank}
         return pack("class-sketch", _VERSION, arrays, {})
@@ -112,13 +121,15 @@ class Sketch:
         """Read what `to_bytes` wrote. Raises RetrievalError."""
         try:
             arrays, _ = unpack("class-sketch", _VERSION, data)
-            mean = arrays["mean"].astype(np.float32)
+            mean, fine = arrays["mean"].astype(np.float32), arrays["fine"].astype(np.float32)
+            if fine.ndim != 2 or len(fine) != len(mean):
+                raise ValueError(f"a mean {mean.shape} and fine directions {fine.shape} do not fit")
             if "blank" not in arrays:
-                return cls(mean)
+                return cls(mean, fine)
             basis, cells = arrays["basis"].astype(np.float32), arrays["cells"].astype(np.float32)
             if basis.shape != (len(mean), cells.shape[1]):
                 raise ValueError(f"a basis {basis.shape} and cells {cells.shape} do not fit")
-            return cls(mean, basis, cells, arrays["blank"].astype(np.uint8))
+            return cls(mean, fine, basis, cells, arrays["blank"].astype(np.uint8))
         except (HeadError, KeyError, ValueError, IndexError) as exc:
             raise RetrievalError(f"the sketch of an index cannot be read: {exc}") from None
 
@@ -131,6 +142,12 @@ def _directions(centred: Matrix) -> Matrix:
     needed = int(np.argmax(left <= _LEFT_OUT)) + 1
     columns = min(-(-needed // _COLUMNS) * _COLUMNS, len(values))
     return np.ascontiguousarray(vectors[:, ::-1][:, :columns], np.float32)
+
+
+def _fine(mean: Matrix, basis: Matrix) -> Matrix:
+    """(D, m) orthonormal: the mean's direction, then the first of the basis."""
+    first = np.concatenate([mean[:, None], basis[:, : _FINE - 1]], axis=1)[:, : len(mean)]
+    return np.ascontiguousarray(np.linalg.qr(first)[0], np.float32)
 
 
 def _cells(seen: Matrix, count: int) -> Matrix:

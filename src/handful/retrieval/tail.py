@@ -6,8 +6,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from handful.retrieval.segment import Segment, rounded
-from handful.retrieval.sketch import Matrix, Sketch
+from handful.retrieval.rounding import Matrix
+from handful.retrieval.segment import Segment
+from handful.retrieval.sketch import Sketch
 
 Item = TypeVar("Item", bound=np.generic)
 
@@ -21,23 +22,23 @@ class Tail:
         self.start = start
         self.count = 0
         self._sketch = sketch
-        self._values = np.empty((_FIRST, sketch.dimension), np.int8)
-        self._scales = np.empty(_FIRST, np.float32)
+        self._values = np.empty((_FIRST, sketch.rounding.width), np.int8)
+        self._scales = np.empty((_FIRST, 2), np.float32)
         self._codes = sketch.codes()
         self._coding = Lock()  # faiss does not search codes while they grow
 
     def add(self, rows: Matrix) -> None:
         """Append rows (n, D)."""
-        taken = rounded(rows, self._sketch.mean)
+        values, scales = self._sketch.rounding.of(rows)
         end = self.count + len(rows)
         if end > len(self._scales):
             room = max(2 * len(self._scales), end)
             self._values = _grown(self._values, self.count, room)
             self._scales = _grown(self._scales, self.count, room)
-        self._values[self.count : end], self._scales[self.count : end] = taken.values, taken.scales
+        self._values[self.count : end], self._scales[self.count : end] = values, scales
         if self._codes is not None:
             with self._coding:
-                self._sketch.code(self._codes, taken.values, taken.scales)
+                self._sketch.code(self._codes, values, scales)
         self.count = end
 
     def segment(self) -> Segment:
