@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import time
 
 import pytest
 from tests.redis_servers import Server, redis_server
@@ -100,6 +101,24 @@ async def test_requests_that_are_cancelled_leave_no_reply_for_others(
         done = await asyncio.gather(*tasks, return_exceptions=True)
         for n, reply in enumerate(done):
             assert isinstance(reply, asyncio.CancelledError) or reply == [f"{round} {n}".encode()]
+
+
+async def test_a_cancelled_request_ends_also_where_its_reply_comes_at_that_moment(
+    server: Server, connect: Connect
+) -> None:
+    connection, rng = connect(server.url), random.Random(2)
+
+    async def forever() -> None:
+        while True:
+            await connection.pipe(("PING",))
+
+    for _ in range(30):
+        task = asyncio.create_task(forever())
+        await asyncio.sleep(rng.random() * 0.003)
+        time.sleep(0.002)  # replies wait while the loop is busy
+        task.cancel()
+        await asyncio.wait([task], timeout=10)
+        assert task.cancelled()
 
 
 async def test_connections_that_the_server_closed_are_made_anew(server: Server, connect: Connect) -> None:
