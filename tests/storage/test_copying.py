@@ -17,7 +17,7 @@ from handful.storage.blobs import Blobs, digest_name
 from handful.storage.copying import copy_store
 from handful.storage.ids import new_ids
 from handful.storage.open import open_store
-from handful.storage.records import ClassifierRecord, ClassRecord, KeyRecord, Pinned
+from handful.storage.records import ClassifierRecord, ClassRecord, KeyRecord, Pinned, Support
 from handful.storage.snapshots import Snapshot, snapshot
 from handful.storage.store import Change, Store
 from handful.storage.walking import pairs
@@ -519,11 +519,35 @@ async def test_a_digest_tells_every_difference_and_nothing_else(opened: Opened) 
     assert again.digest() == whole.digest()
 
 
-async def test_a_classifier_that_never_rests_is_an_error(
+async def test_a_classifier_that_never_rests_is_of_one_revision_all_the_same(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = opened("source")
     record = await taught(store)
+    support = store.support
+
+    async def restless(tenant: str, id: str) -> Support | None:
+        found = await support(tenant, id)
+        if found is not None:  # and before its heads are read, it is another
+            after = await with_shots(store, found.classifier, 1)
+            await store.keep_head("shop", id, head(found.classifier.revision), b"then", newest=9)
+            await store.keep_head("shop", id, head(after.revision), b"later", newest=9)
+        return found
+
+    monkeypatch.setattr(store, "support", restless)
+    monkeypatch.setattr("handful.storage.snapshots._PAUSE", 0.0)
+    whole = await snapshot(store, "shop", record.id)
+    assert whole is not None
+    assert whole.record.shot_count == len(whole.support.shots) > 3
+    assert max(one.version for one, _ in whole.heads) == whole.record.revision
+
+
+async def test_a_restless_classifier_without_the_head_that_answers_is_an_error(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened("source")
+    record = classifier(pinned=Pinned(version=1, since=1))
+    await store.apply(Change(before=None, after=record))
 
     async def restless(tenant: str, id: str) -> ClassifierRecord:
         return replace(record, updated=datetime.now(UTC))

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
-_TRIES = 20  # readings of a classifier that is written to meanwhile
+_RESTLESS = 4  # readings, after which nobody waits for a moment without a write
+_TRIES = 20
 _PAUSE = 0.05  # seconds before another, and as much more before each further one
 
 
@@ -58,18 +59,25 @@ class Snapshot:
 async def snapshot(store: Store, tenant: str, id: str) -> Snapshot | None:
     """All of a classifier as of one revision; None where it is gone.
 
-    Raises StorageError for one that is written to so often that no reading is of one revision.
+    One that never rests comes with the heads of that revision that were still there a moment later: those
+    that are held always are, the others are made again.
+    Raises StorageError where the head that is to answer is not among them.
     """
     for attempt in range(_TRIES):
         support = await store.support(tenant, id)
         if support is None:
             return None
+        record = support.classifier
         listed = await store.heads(tenant, id)
-        heads = [await store.head(tenant, id, head.version) for head in listed]
+        read = [await store.head(tenant, id, head.version) for head in listed]
         now = await store.classifier(tenant, id)
-        found = tuple(head for head in heads if head is not None)
-        if now == support.classifier and listed == [replace(head, classes=()) for head, _ in found]:
-            return Snapshot(support=support, heads=found)
+        heads = tuple(head for head in read if head is not None)
+        if now == record and listed == [replace(head, classes=()) for head, _ in heads]:
+            return Snapshot(support=support, heads=heads)
+        heads = tuple(head for head in heads if head[0].version <= record.revision)
+        pinned = None if record.pinned is None else record.pinned.version
+        if attempt + 1 >= _RESTLESS and pinned in (None, *(head.version for head, _ in heads)):
+            return Snapshot(support=support, heads=heads)
         await asyncio.sleep(_PAUSE * attempt)
     raise StorageError(f"classifier {id} of {tenant} is written to all the time; try again when it is not")
 
