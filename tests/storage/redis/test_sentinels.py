@@ -47,6 +47,10 @@ class Writers:
             self.acknowledged[name].append(number)
             left -= self.stopping.is_set()
 
+    async def all_wrote(self) -> None:
+        while not all(len(numbers) > 20 for numbers in self.acknowledged.values()):
+            await asyncio.sleep(0.02)
+
     async def until(self, over: asyncio.Task[None]) -> None:
         async with asyncio.TaskGroup() as group:
             for name in self.acknowledged:
@@ -62,7 +66,7 @@ async def test_what_a_replica_confirmed_survives_the_death_of_the_primary(
     await writers.connection.check()
 
     async def kill() -> None:
-        await asyncio.sleep(0.5)
+        await writers.all_wrote()
         watched.primary.kill()
         await asyncio.to_thread(watched.promoted)
         await asyncio.to_thread(watched.primary.start, replicaof=f"127.0.0.1 {watched.replica.port}")
@@ -79,7 +83,7 @@ async def test_a_planned_change_of_the_primary_loses_nothing_that_was_confirmed(
     writers = Writers(connect(watched.url, wait_replicas=1))
 
     async def replace() -> None:
-        await asyncio.sleep(0.3)
+        await writers.all_wrote()
         await asyncio.to_thread(watched.sentinels[0].command, "SENTINEL", "FAILOVER", SERVICE)
         await asyncio.to_thread(watched.promoted)
         await asyncio.sleep(0.3)  # the old one takes writes, which nobody confirms
