@@ -1,6 +1,7 @@
 """Images from Debian's packages, where no registry of images can be reached."""
 
 import datetime
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -59,13 +60,12 @@ def sources_of_debian() -> list[str]:
     """This machine's own sources of Debian's packages, as lines of a sources.list; the release first."""
     wanted = "deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
     command = ("apt-get", "indextargets", "--format", wanted, "Created-By: Packages", "Origin: Debian")
-    try:
+    found = ""
+    if shutil.which("apt-get"):
         found = told(*command)
         if not found:  # its lists are not here yet
             run("apt-get", "update", "--quiet")
             found = told(*command)
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        found = ""
     if not found:
         raise SystemExit(
             "no registry of images answers, and this is no Debian to take packages from; "

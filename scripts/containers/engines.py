@@ -47,8 +47,11 @@ def run(*command: str) -> None:
 
 
 def told(*command: str) -> str:
-    """What a command prints."""
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    """What a command prints. Raises SystemExit where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"failed with {done.returncode}: {shlex.join(command)}\n{done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 @dataclass

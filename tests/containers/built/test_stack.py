@@ -12,6 +12,7 @@ from engine import Image, Podman, free_port, ready, until
 from photos import photos
 
 import handful
+from handful.errors import ClientError
 
 ROOT = Path(__file__).parents[3]
 PROJECT = "handful-tested"
@@ -85,6 +86,13 @@ def test_all_of_it_teaches_answers_and_works_on_jobs_and_keeps_it_all(
             "ps", "--filter", f"name={PROJECT}[-_]service", "--format", "{{.Names}}"
         ).split()
         assert len(services) == 2
+
+        shown = podman.run("exec", services[1], "handful", "keys", "create", "camera", "--scope", "read")
+        with handful.Client(stack.url, api_key=shown.split()[-1]) as camera:
+            assert camera.classify(made.id, asked[:1]).version == client.classifier(made.id).head_version
+            with pytest.raises(ClientError):
+                camera.create_classifier("of its own")
+
         podman.run("kill", services[0])
         for _ in range(10):  # the proxy asks the other one
             assert [said.label for said in client.classify(made.id, asked[:1]).predictions] == right[:1]
