@@ -160,7 +160,7 @@ def test_a_file_that_is_cut_or_missing_is_named(copy: Path, kind: str, harm: Cal
 def test_a_bit_that_flipped_is_found(copy: Path, kind: str) -> None:
     path = next(copy.glob(f"{kind}-*"))
     _flip(path)
-    with pytest.raises(RetrievalError, match="is damaged|cannot be read"):  # noqa: SIM117
+    with pytest.raises(RetrievalError, match=r"is damaged|cannot be read"):  # noqa: SIM117
         with ClassIndex.open(copy, threads=1) as index:
             index.verify()
 

@@ -40,10 +40,7 @@ class Segment:
     @classmethod
     def of(cls, start: int, values: Bytes, scales: Matrix, sketch: Sketch) -> Self:
         """In memory, with codes, of rows that were rounded before."""
-        codes = sketch.codes()
-        if codes is not None:
-            sketch.code(codes, values, scales)
-        return cls(start=start, values=values, scales=scales, codes=codes)
+        return cls(start=start, values=values, scales=scales, codes=sketch.coded(values, scales))
 
     def candidates(
         self, asked: Matrix, cells: IntArray, nearness: Matrix, count: int

@@ -24,7 +24,7 @@ class Tail:
         self._sketch = sketch
         self._values = np.empty((_FIRST, sketch.rounding.width), np.int8)
         self._scales = np.empty((_FIRST, 2), np.float32)
-        self._codes = sketch.codes()
+        self._codes = sketch.empty()
         self._coding = Lock()  # faiss does not search codes while they grow
 
     def add(self, rows: Matrix) -> None:
@@ -38,7 +38,7 @@ class Tail:
         self._values[self.count : end], self._scales[self.count : end] = values, scales
         if self._codes is not None:
             with self._coding:
-                self._sketch.code(self._codes, values, scales)
+                self._codes.add(self._sketch.seen(values, scales))
         self.count = end
 
     def segment(self) -> Segment:
