@@ -50,7 +50,7 @@ async def submitted(service, folder, case):
 
 
 async def main(folder, case):
-    settings = Settings(data_dir=folder / "data", job_lease_seconds=1.0)
+    settings = Settings(data_dir=folder / "data", job_lease_seconds=3.0)
     async with open_service(settings, SlowEncoder()) as service:
         job = await submitted(service, folder, case)
         tell(f"{job.id} {job.classifier or ''}")

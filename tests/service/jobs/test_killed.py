@@ -40,7 +40,7 @@ def killed(folder, case, *, after):
 @pytest.fixture
 def resumed(tmp_path, tiny_encoder):
     def open_it():
-        return open_service(Settings(data_dir=tmp_path / "data", job_lease_seconds=1.0), tiny_encoder)
+        return open_service(Settings(data_dir=tmp_path / "data", job_lease_seconds=3.0), tiny_encoder)
 
     return open_it
 

@@ -1,7 +1,7 @@
 """Job: lines of JSON become classifiers with their shots."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -96,9 +96,7 @@ class ImportClassifiers:
         try:
             while batch := await ahead:
                 ahead = asyncio.create_task(self._batch(work, lines, first, drafts))
-                outcomes = await asyncio.gather(
-                    *(self._written(one, drafts) for one in batch.lines), return_exceptions=True
-                )
+                outcomes = await _in_turn(self._written(one, drafts) for one in batch.lines)
                 for outcome in outcomes:
                     if isinstance(outcome, QuotaError):
                         raise QuotaError(f"{outcome}; {cursor['made']:,} lines or more were imported before")
@@ -133,10 +131,7 @@ class ImportClassifiers:
         taken = await asyncio.to_thread(self._taken, lines)
         if not taken:
             return None
-        ready = await asyncio.gather(
-            *(self._ready(work, first + number, line, drafts) for number, line, _ in taken),
-            return_exceptions=True,
-        )
+        ready = await _in_turn(self._ready(work, first + number, line, drafts) for number, line, _ in taken)
         last, _, end = taken[-1]
         return _Batch(await asyncio.to_thread(_compiled, _unfailed(ready)), last, end)
 
@@ -197,6 +192,24 @@ class ImportClassifiers:
             return told.classifier(), told.new_shots(self._limits, self._most_images)
         except RequestError as exc:
             return exc
+
+
+async def _in_turn(work: Iterable[Coroutine[Any, Any, T]]) -> list[T | BaseException]:
+    """The outcomes of all, which are under way together; between their starts others get their turns.
+
+    Each may take milliseconds before it first waits, and a service is asked meanwhile.
+    """
+    started: list[asyncio.Task[T]] = []
+    try:
+        for one in work:
+            started.append(asyncio.create_task(one))
+            await asyncio.sleep(0)
+        return await asyncio.gather(*started, return_exceptions=True)
+    except asyncio.CancelledError:
+        for task in started:
+            task.cancel()
+        await asyncio.gather(*started, return_exceptions=True)
+        raise
 
 
 def _compiled(lines: Sequence[_Line]) -> list[_Line]:
