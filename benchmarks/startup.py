@@ -3,7 +3,7 @@
 Import and start are medians of several processes. Cold: the files of the environment and of the package
 are dropped from the system's memory before (where that can be asked for), and the data folder is new. Ready:
 `/readyz` is 200, so the encoder is warm, too. List is a page of 10 classifiers; open is one at random;
-classify is one row, by a classifier at random: the first time, when its head is made of its shots, and again.
+classify is one row, by a classifier at random: the first time, when its head is read, and again.
 All over one connection, by turns between the server with few and the one with many classifiers.
 
     python benchmarks/startup.py
