@@ -8,7 +8,7 @@ float32). Points are those of top-1 that the head loses that is kept, of halves 
 beside one in float32 of float32 rows: all test pictures of the drawn classes, mean of the sets and seeds.
 
     python benchmarks/redis_memory.py --data FOLDER                                  (100,000 classes each)
-    python benchmarks/redis_memory.py --data FOLDER --classes 1000 --wait 2 --seeds 1
+    python benchmarks/redis_memory.py --data FOLDER --classes 2000 --wait 2 --seeds 1   (roughly)
 """
 
 import argparse
