@@ -109,14 +109,20 @@ def built(rows: np.memmap, folder: Path, threads: int, *, anew: bool = False) ->
         return float(spent["seconds"])
     before, started = spent["seconds"], time.perf_counter()
 
+    shown = -1
+
     def progress(count: int) -> None:
+        nonlocal shown
+        if count == shown:
+            return
+        shown = count
         spent["seconds"] = before + time.perf_counter() - started
         told.write_text(json.dumps(spent))
         say(f"{count:,} of {len(rows):,} rows in the index after {spent['seconds']:,.0f} s")
 
     ClassIndex.build(rows, folder, threads=threads, progress=progress).close()
-    spent["done"] = True
-    progress(len(rows))
+    spent |= {"seconds": before + time.perf_counter() - started, "done": True}
+    told.write_text(json.dumps(spent))
     return float(spent["seconds"])
 
 

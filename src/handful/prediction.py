@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,6 +11,9 @@ from handful.adapters.head import Head
 from handful.errors import SupportError
 from handful.labels import Label
 from handful.rows import FloatArray, IntArray, Rows
+
+if TYPE_CHECKING:  # loaded where there are so many classes
+    from handful.retrieval.two_stages import TwoStages
 
 _NEIGHBOURS = 5  # shots that explain an answer, unless told how many
 _FEW = 8  # a sort costs less than picking out more than one in so many
@@ -122,18 +125,25 @@ def row_predictions(
     top_k: int,
     coverage: float | None,
     unknown_threshold: float,
+    stages: "TwoStages | None" = None,
 ) -> list[Prediction]:
-    """As `predictions`, without reasons, of unit rows (B, D) that were checked before."""
+    """As `predictions`, without reasons, of unit rows (B, D) that were checked before.
+
+    stages : of the head, where only candidates shall be looked at; sets are then of candidates, too.
+    """
     if top_k < 1:
         raise SupportError(f"top_k is {top_k}; ask for at least one class")
-    said = head.judged_rows(rows)
+    if stages is None:
+        said, called = head.judged_rows(rows), [names] * len(rows)
+    else:
+        places, said = stages.judged(rows, top_k)
+        called = [[names[place] for place in own] for own in places.tolist()]
     sets = None if coverage is None else head.conformal.sets(said.probabilities, coverage)
     answers = []
-    for at, places in enumerate(_best(said.scores, top_k).tolist()):
-        shares = said.probabilities[at, places].tolist()
+    for at, best in enumerate(_best(said.scores, top_k).tolist()):
+        shares, own = said.probabilities[at, best].tolist(), called[at]
         ranked = tuple(
-            ClassProbability(label=names[i], probability=share)
-            for i, share in zip(places, shares, strict=True)
+            ClassProbability(label=own[i], probability=share) for i, share in zip(best, shares, strict=True)
         )
         answers.append(
             Prediction(
@@ -142,7 +152,7 @@ def row_predictions(
                 known=float(said.known[at]),
                 unknown=bool(said.known[at] < unknown_threshold),
                 classes=ranked,
-                set=None if sets is None else tuple(names[i] for i in np.flatnonzero(sets[at]).tolist()),
+                set=None if sets is None else tuple(own[i] for i in np.flatnonzero(sets[at]).tolist()),
             )
         )
     return answers

@@ -114,6 +114,10 @@ class Settings(BaseSettings):
     heads_cache_bytes: ByteSize = Field(
         default=ByteSize(512 * 2**20), description="memory for heads that are ready to answer"
     )
+    exact_classes: PositiveInt = Field(
+        default=50_000,
+        description="classes of a classifier up to which each is looked at; above, an index names candidates",
+    )
     keep_images: bool = Field(default=True, description="whether to keep the pictures of shots")
     keep_side: PositiveInt = Field(
         default=768, ge=64, description="longer side of kept pictures in pixels; caps every later encoder"

@@ -28,9 +28,12 @@ rows = rng.standard_normal(({ROWS}, 32), np.float32) * 0.9 ** np.arange(32, dtyp
 folder = sys.argv[1]
 """
 _BUILD = f"""
-def told(count):
-    print(count, flush=True)
-ClassIndex.build(rows, folder, segment_rows={SEGMENT}, threads=1, progress=told)
+told = [-1]
+def tell(count):
+    if count > told[-1]:
+        told.append(count)
+        print(count, flush=True)
+ClassIndex.build(rows, folder, segment_rows={SEGMENT}, threads=1, progress=tell)
 """
 _SAVE = """
 index = ClassIndex.open(folder, threads=1)

@@ -56,29 +56,34 @@ class ClassRows:
         return self.background is not None
 
     @cached_property
-    def _shift(self) -> FloatArray:
+    def shift(self) -> FloatArray:
+        """(C,) what scores are beyond drawn·rowsᵀ."""
         return np.asarray(self.offsets - self.rows.astype(np.float64) @ self.centre)
 
     def scores(self, Q: Rows) -> FloatArray:
-        return self._scores(self._drawn(Q))
+        return self._scores(self.drawn(Q))
 
     def typicality(self, Q: Rows, scores: FloatArray) -> FloatArray:
-        return self._typicality(self._drawn(Q), scores)
+        return self._typicality(self.drawn(Q), scores)
 
     def judged(self, Q: Rows) -> tuple[FloatArray, FloatArray]:
-        drawn = self._drawn(Q)
+        drawn = self.drawn(Q)
         scores = self._scores(drawn)
         return scores, self._typicality(drawn, scores)
 
+    def among(self, places: IntArray) -> Self:
+        """Of these classes alone; their scores stay as they are."""
+        return replace(self, rows=self.rows[places], offsets=self.offsets[places], quantised=None)
+
     def affinity(self, q: Rows, X: Rows, rows: IntArray) -> FloatArray:
         """Cosine as seen from the centre, in the metric; shots that point away say nothing."""
-        seen = self._seen(self._drawn(X[rows]))
-        query = self._seen(self._drawn(q))[0]
+        seen = self._seen(self.drawn(X[rows]))
+        query = self._seen(self.drawn(q))[0]
         lengths = np.linalg.norm(seen, axis=1) * np.linalg.norm(query)
         return np.asarray(np.maximum(seen @ query / np.maximum(lengths, 1e-9), 0), np.float64)
 
     def _scores(self, drawn: Rows) -> FloatArray:
-        return np.asarray((drawn @ self.rows.T).astype(np.float64) + self._shift)
+        return np.asarray((drawn @ self.rows.T).astype(np.float64) + self.shift)
 
     def _typicality(self, drawn: Rows, scores: FloatArray) -> FloatArray:
         lengths = np.linalg.norm(self._seen(drawn), axis=1)
@@ -91,7 +96,8 @@ class ClassRows:
         centred = (drawn - self.centre).astype(np.float32)
         return np.asarray(centred @ self.background.whitening_rows)
 
-    def _drawn(self, X: Rows) -> Rows:
+    def drawn(self, X: Rows) -> Rows:
+        """(n, D) as they are compared with rows."""
         return X if self.background is None else self.background.drawn(X, self.pull)
 
     def compact(self) -> Self:

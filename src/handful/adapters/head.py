@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, ValidationError
 
 from handful.adapters.calibration import held_out_sharpness, softmax
+from handful.adapters.class_rows import ClassRows
 from handful.adapters.conformal import ConformalSets
 from handful.adapters.known import KnownTest
 from handful.adapters.methods import METHODS, SCORERS, Method, Options, method_named
@@ -94,6 +95,20 @@ class Head:
         """As `judged`, of unit rows (B, D) that were checked before."""
         scores, typicality = self.scorer.judged(rows)
         return Judged(scores, softmax(self.sharpness * scores), self.known_test.p_values(typicality))
+
+    @property
+    def class_rows(self) -> ClassRows | None:
+        """Rows whose inner products with a query are the scores, if it has such."""
+        return self.scorer if isinstance(self.scorer, ClassRows) else None
+
+    def among(self, places: IntArray) -> Self:
+        """The head that knows these classes alone, by place, and says the same scores of them.
+
+        Raises HeadError for a head whose classes have no rows of their own.
+        """
+        if self.class_rows is None:
+            raise HeadError(f"a head of {self.method!r} compares with shots, not with a row for each class")
+        return replace(self, scorer=self.class_rows.among(places), support=None, state=None)
 
     def conformal_set(self, Q: ArrayLike, coverage: float = 0.9) -> NDArray[np.bool_]:
         """(B, C) classes that together hold the truth with the given coverage, on average over supports.

@@ -61,9 +61,10 @@ def build(
         blocks = _going_on(blocks, Segment.open(folder, manifest.segments[-1], sketch), sketch)
     progress(manifest.count)
     for segment in _segments(blocks, manifest.count, segment_rows, sketch):
-        record = segment.write(folder)
-        manifest = manifest.model_copy(update={"segments": (*manifest.segments, record)})
-        manifest.write(folder, DRAFT)
+        if segment is not None:
+            written = (*manifest.segments, segment.write(folder))
+            manifest = manifest.model_copy(update={"segments": written})
+            manifest.write(folder, DRAFT)
         progress(manifest.count)
     manifest.write(folder)
     manifest.sweep(folder)
@@ -160,7 +161,10 @@ def _going_on(blocks: Iterator[Matrix], last: Segment, sketch: Sketch) -> Iterat
     return chain([block[1:]], blocks)
 
 
-def _segments(blocks: Iterator[Matrix], start: int, segment_rows: int, sketch: Sketch) -> Iterator[Segment]:
+def _segments(
+    blocks: Iterator[Matrix], start: int, segment_rows: int, sketch: Sketch
+) -> Iterator[Segment | None]:
+    """Each when its rows are together; None after blocks that complete none."""
     values = np.empty((segment_rows, sketch.rounding.width), np.int8)
     scales = np.empty((segment_rows, 2), np.float32)
     filled = 0
@@ -177,5 +181,7 @@ def _segments(blocks: Iterator[Matrix], start: int, segment_rows: int, sketch: S
                 yield Segment.of(start, values, scales, sketch)
                 start += filled
                 filled = 0
+            else:
+                yield None
     if filled:
         yield Segment.of(start, values[:filled], scales[:filled], sketch)

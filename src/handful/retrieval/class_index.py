@@ -72,7 +72,8 @@ class ClassIndex:
 
         rows : an array, a memmap, whatever has a shape and gives rows by slices; or blocks (n, D), whose
         first `segment_rows` rows should be like all, since the index learns from them.
-        threads : that build, and later search.    progress : told how many rows are on the disk.
+        threads : that build, and later search.
+        progress : told, time and again, how many rows are on the disk; what it raises ends the build.
         A build that was cut off goes on after its last whole segment when it is called again with the same
         rows and segments. An index that the folder holds stays until the new one is complete.
         Raises RetrievalError for rows that are no finite matrix, or none, or others than at the beginning.

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,12 +27,16 @@ from handful.settings import Settings
 from handful.storage.records import ClassifierRecord
 from handful.storage.store import Store
 
+if TYPE_CHECKING:
+    from handful.retrieval.two_stages import TwoStages
+
 MOST_CLASSES = 1000  # in an answer
 NEIGHBOURS = 5
 _MOST_NEIGHBOURS = 100
 _MOST_EXPLAINED = 256  # rows of a request, as many as pictures; each looks at all shots of its class
 _UNKNOWN = 0.05  # below which `known` says that none of the labels is meant, as of a new classifier
 _MOST_LABELS = 10_000  # of a zero-shot request
+_SCORES_TOGETHER = 20_000_000  # of a request, 8 bytes each
 _SMALL = 4_000_000  # numbers to multiply; fewer take less time than handing them to a thread
 
 
@@ -100,10 +105,11 @@ class Answers:
             )
         support = await self._heads.support(record) if explain else None
         scoring = time.perf_counter()
-        if len(Q) * ready.work <= _SMALL and not explain:
+        stages = self._heads.stages(record, ready)
+        if stages is None and len(Q) * ready.work <= _SMALL and not explain:
             said = _said(ready, record, Q, top_k, coverage)
         else:
-            said = await asyncio.to_thread(_said, ready, record, Q, top_k, coverage, support, explain)
+            said = await asyncio.to_thread(_said, ready, record, Q, top_k, coverage, support, explain, stages)
         done = time.perf_counter()
         timings.score = done - scoring
         tracing.took("score", timings.score)
@@ -236,16 +242,23 @@ def _said(
     coverage: float | None,
     support: SupportRows | None = None,
     explain: int = 0,
+    stages: "TwoStages | None" = None,
 ) -> list[Prediction]:
+    together = max(_SCORES_TOGETHER // ready.head.class_count, 1)
     try:
-        said = row_predictions(
-            ready.head,
-            Q,
-            ready.names,
-            top_k=top_k,
-            coverage=coverage,
-            unknown_threshold=record.unknown_threshold,
-        )
+        said = [
+            one
+            for at in range(0, len(Q), together)
+            for one in row_predictions(
+                ready.head,
+                Q[at : at + together],
+                ready.names,
+                top_k=top_k,
+                coverage=coverage,
+                unknown_threshold=record.unknown_threshold,
+                stages=stages,
+            )
+        ]
     except SupportError as exc:
         raise ConflictError(str(exc)) from exc
     if support is None:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import numpy as np
 from cachetools import LRUCache
@@ -17,17 +19,22 @@ from handful.rows import Rows
 from handful.service import metrics
 from handful.service.changes import not_found
 from handful.service.encoding import Encoding
+from handful.service.indexes import Indexes
 from handful.service.support import SupportRows, support_rows
 from handful.service.words import class_prompts, text_rows
 from handful.settings import Settings
 from handful.storage.records import ClassifierRecord, ClassRecord, HeadRecord
 from handful.storage.store import Store
 
+if TYPE_CHECKING:
+    from handful.retrieval.two_stages import TwoStages
+
 KEPT = 5  # closed-form heads that stay, the newest
 TRAINED = ("tip-f", "clip-adapter")  # methods that need a job
 STAND_IN = "auto"  # answers until they are trained
 _IN_MEMORY = 5  # times its bytes in a file: the rows again, as float32
 _OVERHEAD = 2000  # bytes of objects
+_DIGITS = 16  # of a digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +42,9 @@ class ReadyHead:
     """A compact head.    names, keys : (C,) of its classes.    version : of the head.
 
     made_of : support_version of the shots it was made of.    as_of : of its names.
-    work : numbers that are multiplied for each row asked, about.
+    written : when its classifier was, as far as was known. A store that lost its last second, as Redis may by
+    its settings, gives a revision a second time, to other shots.
+    work : numbers that are multiplied for each row asked, about.    digest : of the head's bytes.
     """
 
     head: Head
@@ -44,8 +53,10 @@ class ReadyHead:
     version: int
     made_of: int
     as_of: int
+    written: datetime | None = None
     nbytes: int
     work: int
+    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +103,7 @@ class Heads:
         self._encoders: dict[str, Encoder] = {}  # by name; every request asks
         self._making: dict[Hashable, asyncio.Task[ReadyHead]] = {}
         self._keeping: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
+        self.indexes = Indexes(store, settings.data_dir / "indexes", settings.exact_classes)
 
     @property
     def nbytes(self) -> int:
@@ -101,8 +113,10 @@ class Heads:
     def at_hand(self, record: ClassifierRecord) -> ReadyHead | None:
         """The head that answers for a classifier as it was just read, if it is in memory."""
         found = self._memory.get(("head", record.tenant, record.id))
-        wanted = (record.head_version, record.support_version)
-        return found if isinstance(found, ReadyHead) and (found.version, found.as_of) == wanted else None
+        if not isinstance(found, ReadyHead):
+            return None
+        wanted = (record.head_version, record.support_version, record.updated)
+        return found if (found.version, found.as_of, found.written) == wanted else None
 
     async def ready(self, record: ClassifierRecord) -> ReadyHead:
         """The head that answers for a classifier as it was just read.
@@ -111,7 +125,7 @@ class Heads:
         """
         if (found := self.at_hand(record)) is not None:
             return found
-        key = (record.tenant, record.id, record.head_version, record.support_version)
+        key = (record.tenant, record.id, record.head_version, record.support_version, record.updated)
         if key not in self._making:
             task = asyncio.create_task(self._make(record))
             self._making[key] = task
@@ -123,11 +137,15 @@ class Heads:
         if not task.cancelled():
             task.exception()  # taken note of, should nobody wait any more
 
+    def stages(self, record: ClassifierRecord, ready: ReadyHead) -> "TwoStages | None":
+        """Where a head has very many classes, how to look at few of them; None until that is there."""
+        return self.indexes.at_hand(record.tenant, record.id, ready.head, ready.digest)
+
     async def support(self, record: ClassifierRecord) -> SupportRows:
         """The support of a classifier, as of its support_version or newer. Raises NotFoundError."""
         key = ("support", record.tenant, record.id)
         found = self._memory.get(key)
-        if isinstance(found, SupportRows) and found.classifier.support_version == record.support_version:
+        if isinstance(found, SupportRows) and _of_one_write(found.classifier, record):
             return found
         support = await self._store.support(record.tenant, record.id)
         if support is None:
@@ -152,6 +170,7 @@ class Heads:
 
     async def close(self) -> None:
         """Finish what is being made, and keep it."""
+        await self.indexes.close()
         await asyncio.gather(*self._making.values(), return_exceptions=True)
         keeping = [task for some in self._keeping.values() for task in some]
         await asyncio.gather(*keeping, return_exceptions=True)
@@ -185,6 +204,7 @@ class Heads:
             raise ConflictError(
                 f"head {record.pinned.version} of classifier {record.id} is gone; activate another"
             )
+        ready = replace(ready, written=record.updated)
         self._remember(("head", record.tenant, record.id), ready)
         return ready
 
@@ -274,6 +294,10 @@ def _check_words(record: ClassifierRecord, classes: tuple[ClassRecord, ...], tex
         )
 
 
+def _of_one_write(one: ClassifierRecord, other: ClassifierRecord) -> bool:
+    return (one.support_version, one.updated) == (other.support_version, other.updated)
+
+
 def _restored(kept: HeadRecord, data: bytes, encoder: Encoder) -> ReadyHead:
     try:
         head = Head.from_bytes(data, encoder.background)
@@ -287,6 +311,7 @@ def _restored(kept: HeadRecord, data: bytes, encoder: Encoder) -> ReadyHead:
         made_of=kept.support_version,
         as_of=kept.version,
         nbytes=_IN_MEMORY * len(data) + _OVERHEAD,
+        digest=sha256(data).hexdigest()[:_DIGITS],
         work=len(data) + (_work(encoder.background) if head.scorer.needs_background else 0),
     )
 

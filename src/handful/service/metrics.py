@@ -30,5 +30,9 @@ HEADS_CACHED_BYTES = Gauge(
 HEADS_MADE = Counter("handful_heads_made", "Heads that were compiled")
 HEADS_LOST = Counter("handful_heads_lost", "Compiled heads that could not be kept in the store")
 HEAD_SECONDS = Histogram("handful_head_seconds", "Time to compile a head", buckets=_SECONDS)
+INDEX_SECONDS = Histogram(
+    "handful_index_seconds", "Time to build or open the index of a head with very many classes", buckets=_LONG
+)
+INDEXES_LOST = Counter("handful_indexes_lost", "Indexes of heads that could not be built")
 JOBS = Counter("handful_jobs", "Jobs that came to their end", ["kind", "status"])
 JOB_SECONDS = Histogram("handful_job_seconds", "Time of a job", ["kind"], buckets=_LONG)
