@@ -115,7 +115,7 @@ def measured(args: argparse.Namespace, folder: Path, state: State) -> list[Row]:
             server.stop()
             restarts = restarting(redis)
             restarts.append(row("service ready again, s", server.start()))
-        log = sum(file.stat().st_size for file in (folder / "redis").rglob("*.aof"))
+        log = sum(file.stat().st_size for file in (folder / "redis" / "appendonlydir").iterdir())
     return [
         *loaded(state),
         *answers,
