@@ -185,7 +185,6 @@ class Head:
             scorer=self.scorer.compact(),
             known_test=self.known_test.compact(),
             conformal=self.conformal.compact(),
-            found={name: float(f"{value:.6g}") for name, value in self.found.items()},
             support=None,
             state=None,
         )
