@@ -1,6 +1,6 @@
 """A coarse picture of rows: few columns, cells that near rows share, and a code of half a byte a column."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -19,7 +19,7 @@ _LEFT_OUT = 0.08  # of the variance of rows, at most, by the columns of a sketch
 _COLUMNS = 32  # their number is a multiple of it
 _FINE = 128  # directions in which rows are kept more exactly
 _MOST_CELLS = 4096
-_PROBES = 64  # cells that are searched for a query
+_PROBES, _MORE_PROBES = 64, 32
 _ROWS_PER_CELL = 40  # of the sample, to place its centre by
 _ROUNDS = 8  # of k-means
 _CODED = 65_536  # rows that the levels of codes are learnt from
@@ -33,6 +33,7 @@ class Sketch:
 
     cells : (c, d) centres of k-means.    blank : faiss's inverted file of codes without a row, serialised.
     Without a basis there are few rows, and each is looked at.    fine : of the rounding.
+    probes : cells that are searched for a query.
 
     A code says of each of the d columns in which of 16 intervals it lies: a product quantiser whose parts are
     one column wide (Jégou, Douze & Schmid, TPAMI 2011), scanned in registers (André, Kermarrec &
@@ -44,6 +45,7 @@ class Sketch:
     basis: Matrix | None = None
     cells: Matrix | None = None
     blank: NDArray[np.uint8] | None = None
+    probes: int = 1
 
     @property
     def dimension(self) -> int:
@@ -67,6 +69,12 @@ class Sketch:
         plain.quantizer.add(cells)
         plain.train(seen[:: max(len(seen) // _CODED, 1)])
         return cls(mean, _fine(mean, basis), basis, cells, faiss.serialize_index(plain))
+
+    def asked_for(self, count: int) -> Self:
+        """The same, to search among so many rows: 64 cells, and 32 more for each million rows."""
+        if self.cells is None:
+            return self
+        return replace(self, probes=min(_PROBES + _MORE_PROBES * count // 1_000_000, len(self.cells)))
 
     @cached_property
     def rounding(self) -> Rounding:
@@ -102,11 +110,6 @@ class Sketch:
         """(B, d) of queries (B, D): what of them meets the basis."""
         assert self.basis is not None
         return np.asarray(Q @ self.basis, np.float32)
-
-    @property
-    def probes(self) -> int:
-        """Cells that are searched for a query."""
-        return 0 if self.cells is None else min(_PROBES, len(self.cells))
 
     def nearest_cells(self, asked: Matrix) -> tuple[NDArray[np.int64], Matrix]:
         """(B, p) cells whose centres have the largest inner products with rows of `asked`, and these."""
