@@ -132,7 +132,7 @@ def blurred():
 def calls(monkeypatch):
     """Calls of the store by name, apart from those that are made all the time for nobody."""
     counted = Counter()
-    idle = {"claim_job", "trash", "forget_trash", "forget_expired", "forget_jobs"}
+    idle = {"claim_job", "fold", "trash", "forget_trash", "forget_expired", "forget_jobs"}
 
     def counting(name, method):
         def call(self, *given, **named):
