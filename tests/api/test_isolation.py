@@ -12,7 +12,18 @@ from handful.storage.ids import new_id
 from handful.storage.sqlite.store import SqliteStore
 
 # Done all the time, for nobody in particular; and what of a key is looked up for either tenant.
-_UPKEEP = {"claim_job", "update_job", "trash", "forget_trash", "forget_expired", "key", "keys", "keep_head"}
+_UPKEEP = {
+    "check",
+    "claim_job",
+    "fold",
+    "update_job",
+    "trash",
+    "forget_trash",
+    "forget_expired",
+    "key",
+    "keys",
+    "keep_head",
+}
 _NOBODYS = {"/v1/models/{model}"}  # names what all share
 
 
