@@ -47,7 +47,7 @@ class Search:
     def found(self, Q: Matrix, k: int, candidates: int, pool: Executor) -> tuple[IntArray, Matrix]:
         """(B, k) positions and scores, of candidates scored exactly; k rows are not removed."""
         asked = self.sketch.asked(Q)
-        cells, nearness = self.sketch.nearest_cells(asked)
+        cells, nearness = self.sketch.nearest_cells(Q, asked)
         share = self.positions / max(self.positions - self.gone, 1)
         wanted = min(int((candidates + _PER_ANSWER * k) * share), self.positions)
         positions, about = self._candidates(asked, cells, nearness, wanted, pool)
