@@ -31,7 +31,7 @@ serve: $(READY)  ## start the service on this machine, with its data in build/se
 # redis-tools holds the server, too, and starts none: tests run on it, and on the newer one among the packages of Python.
 test: $(READY)  ## run the tests and measure their coverage
 	@sh scripts/debian.sh redis-tools redis-check-rdb
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q --numprocesses 2 --dist loadfile --cov --cov-report=term
 
 lint: $(READY)  ## ruff, mypy --strict, which module may import which, and whether generated docs are up to date
 	$(BIN)/ruff check .
