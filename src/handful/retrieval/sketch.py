@@ -19,7 +19,7 @@ _LEFT_OUT = 0.08  # of the variance of rows, at most, by the columns of a sketch
 _COLUMNS = 32  # their number is a multiple of it
 _FINE = 128  # directions in which rows are kept more exactly
 _MOST_CELLS = 4096
-_PROBES, _MORE_PROBES = 64, 8
+_PROBES, _MORE_PROBES = 64, 2
 _ROWS_PER_CELL = 40  # of the sample, to place its centre by
 _ROUNDS = 8  # of k-means
 _CODED = 65_536  # rows that the levels of codes are learnt from
@@ -80,7 +80,7 @@ class Sketch:
         )
 
     def asked_for(self, count: int) -> Self:
-        """The same, to search among so many rows: 64 cells, and 8 more for each million rows."""
+        """The same, to search among so many rows: 64 cells, and two more for each million rows."""
         if self.cells is None:
             return self
         return replace(self, probes=min(_PROBES + _MORE_PROBES * count // 1_000_000, len(self.cells)))
