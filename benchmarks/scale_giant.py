@@ -51,19 +51,23 @@ def main() -> None:
         return
     if options.data is None:
         parser.error("--data names the folder of embeddings")
-    for size in (int(float(text)) for text in options.sizes.split(",")):
+    for size in (int(float(text)) for text in options.sizes.split(",") if text):
         measure(options, options.folder / f"{size:.0e}".replace("+0", ""), size)
     results = sorted(options.folder.glob("*/result.json"))
     rows: list[Row] = sorted(
         (json.loads(path.read_bytes()) for path in results), key=lambda row: row["classes"]
     )
-    print_table("One classifier, searched in two stages", rows)
+    print_table("One classifier, searched in two stages", rows, digits=3)
     first, last = rows[0], rows[-1]
     growth = float(last["p50 ms"]) / float(first["p50 ms"])
     times = last["classes"] / first["classes"]
-    note = f"p50 grows {growth:.1f}-fold while the number of classes grows {times:,.0f}-fold."
-    print(note)
-    print(write_result("scale_giant", command(), rows, [note]))
+    notes = [
+        f"p50 grows {growth:.0f}-fold while the number of classes grows {times:,.0f}-fold.",
+        "top-1, top-5: how many of the exact best are found. accuracy: how often the exact best is right.",
+        f"Load average at the end, other processes included: {os.getloadavg()[1]:.1f}.",
+    ]
+    print(*notes, sep="\n")
+    print(write_result("scale_giant", command(), rows, notes))
 
 
 def measure(options: argparse.Namespace, folder: Path, size: int) -> None:
@@ -79,8 +83,8 @@ def measure(options: argparse.Namespace, folder: Path, size: int) -> None:
         check=True,
         stdout=subprocess.PIPE,
     )
-    result = {"classes": size, "build s": took, "rows/s": size / took} | json.loads(fresh.stdout)
-    result["accuracy of exact"] = float((truth["positions"][:, 0] == truth["classes"]).mean())
+    result = {"classes": size, "build s": took} | json.loads(fresh.stdout)
+    result["accuracy"] = float((truth["positions"][:, 0] == truth["classes"]).mean())
     result["rebuild s"] = None
     if lost(folder / "index", keep=size > _REBUILT and not options.rebuild):
         result["rebuild s"] = built(rows, folder / "index", options.threads, anew=True)
@@ -162,9 +166,9 @@ def served(folder: Path, threads: int) -> Row:
     files = sum(path.stat().st_size for path in (folder / "index").iterdir())
     changed, adds = changes(index, Q, np.load(folder / "fresh.npy"))
     return {
-        "first answer s": opened,
-        "top-1 agrees": float(agrees.mean()),
-        "top-5 agrees": float(
+        "open s": opened,
+        "top-1": float(agrees.mean()),
+        "top-5": float(
             np.mean(
                 [
                     len(np.intersect1d(a, b)) / a.size
@@ -172,13 +176,13 @@ def served(folder: Path, threads: int) -> Row:
                 ]
             )
         ),
-        "largest error of a score": float(np.abs(scores[:, 0] - own)[agrees].max()),
+        "score error": float(np.abs(scores[:, 0] - own)[agrees].max()),
         "p50 ms": calm[0],
         "p99 ms": calm[1],
-        "p99 ms, changing": changed,
+        "changing p99": changed,
         "adds/s": adds,
-        "bytes per class": files / (index.positions - ADDED),
-        "resident GB": resident() / 1e9,
+        "B/class": files / (index.positions - ADDED),
+        "RSS GB": resident() / 1e9,
         "files GB": files / 1e9,
     }
 
