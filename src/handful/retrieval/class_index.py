@@ -49,8 +49,7 @@ class ClassIndex:
         check_digest(folder, manifest.sketch)
         self._folder = folder
         self._manifest = manifest
-        sketch = Sketch.from_bytes((folder / manifest.sketch.name).read_bytes())
-        self._sketch = sketch.asked_for(manifest.count)
+        self._sketch = Sketch.from_bytes((folder / manifest.sketch.name).read_bytes())
         self._segments = tuple(Segment.open(folder, one, self._sketch) for one in manifest.segments)
         self._tail = Tail(manifest.count, self._sketch)
         self._removed = _removed(folder, manifest)

@@ -1,6 +1,6 @@
 """A coarse picture of rows: few columns, cells that near rows share, and a code of half a byte a column."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
@@ -19,7 +19,7 @@ _LEFT_OUT = 0.08  # of the variance of rows, at most, by the columns of a sketch
 _COLUMNS = 32  # their number is a multiple of it
 _FINE = 128  # directions in which rows are kept more exactly
 _MOST_CELLS = 4096
-_PROBES, _MORE_PROBES = 64, 2
+_PROBES = 128
 _ROWS_PER_CELL = 40  # of the sample, to place its centre by
 _ROUNDS = 8  # of k-means
 _CODED = 65_536  # rows that the levels of codes are learnt from
@@ -34,7 +34,6 @@ class Sketch:
     cells : (c, d) centres of k-means.    promise : (c,) what the best row of a cell has beyond its centre.
     blank : faiss's inverted file of codes without a row, serialised.
     Without a basis there are few rows, and each is looked at.    fine : of the rounding.
-    probes : cells that are searched for a query.
 
     A code says of each of the d columns in which of 16 intervals it lies: a product quantiser whose parts are
     one column wide (Jégou, Douze & Schmid, TPAMI 2011), scanned in registers (André, Kermarrec &
@@ -47,7 +46,6 @@ class Sketch:
     cells: Matrix | None = None
     promise: Matrix | None = None
     blank: NDArray[np.uint8] | None = None
-    probes: int = 1
 
     @property
     def dimension(self) -> int:
@@ -79,11 +77,10 @@ class Sketch:
             faiss.serialize_index(plain),
         )
 
-    def asked_for(self, count: int) -> Self:
-        """The same, to search among so many rows: 64 cells, and two more for each million rows."""
-        if self.cells is None:
-            return self
-        return replace(self, probes=min(_PROBES + _MORE_PROBES * count // 1_000_000, len(self.cells)))
+    @property
+    def probes(self) -> int:
+        """Cells that are searched for a query."""
+        return 1 if self.cells is None else min(_PROBES, len(self.cells))
 
     @cached_property
     def rounding(self) -> Rounding:
