@@ -29,7 +29,7 @@ from handful.service.words import ReadAhead
 from handful.storage.blobs import Blobs, digest_name
 from handful.storage.ids import new_ids
 from handful.storage.records import ClassifierRecord, ClassRecord, HeadRecord, ShotRecord, Support
-from handful.storage.store import Change, ChangedMeanwhileError, Store
+from handful.storage.store import Change, Store, changed_meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,7 +325,7 @@ class Shots:
     async def _class_of(self, tenant: str, id: str, shot: ShotRecord) -> ClassRecord:
         classes = await self._store.classes_keyed(tenant, id, [shot.class_key])
         if not classes:  # deleted, with the shot, since that was read
-            raise ChangedMeanwhileError(f"classifier {id} was changed meanwhile; try again")
+            raise changed_meanwhile(id)
         return classes[shot.class_key]
 
     async def _views(self, tenant: str, id: str, shots: Sequence[ShotRecord]) -> tuple[ShotView, ...]:

@@ -1,7 +1,7 @@
 """What a store keeps: records, each an immutable value that is written as a whole."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -64,6 +64,16 @@ class ClassifierRecord:
     def stale(self) -> bool:
         """Whether the head that answers does not count the newest writes."""
         return self.pinned is not None and self.support_version > self.pinned.since
+
+    @property
+    def usage(self) -> "Usage":
+        """Its part of what its tenant holds."""
+        return Usage(
+            classifiers=1,
+            classes=self.class_count,
+            shots=self.shot_count,
+            image_bytes=self.image_bytes,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +181,22 @@ class JobRecord:
         """Whether it is in its final state."""
         return self.status in ("succeeded", "failed", "cancelled")
 
+    def claimed(self, *, token: str, now: datetime, lease_until: datetime) -> "JobRecord":
+        """The same in the hands of a worker."""
+        return replace(
+            self,
+            status="running",
+            token=token,
+            lease_until=lease_until,
+            attempts=self.attempts + 1,
+            updated=now,
+        )
+
+    def told_to_stop(self, now: datetime) -> "JobRecord":
+        """The same, which is not over: cancelled if it is queued, asked to stop if somebody works on it."""
+        status: JobStatus = "cancelled" if self.status == "queued" else self.status
+        return replace(self, status=status, cancelling=True, updated=now)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
@@ -210,6 +236,15 @@ class Usage:
     classes: int = 0
     shots: int = 0
     image_bytes: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in COUNTED})
+
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(**{name: getattr(self, name) - getattr(other, name) for name in COUNTED})
+
+
+COUNTED = tuple(one.name for one in fields(Usage))  # what is counted for each tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from handful.errors import ConflictError
+from handful.errors import ConflictError, QuotaError
 from handful.storage.records import (
     ClassifierRecord,
     ClassRecord,
@@ -60,6 +60,33 @@ class Change:
     limits: Usage | None = None
     reply: Reply | None = None
     job: JobRecord | None = None
+
+    @property
+    def classifier(self) -> ClassifierRecord:
+        """That which it is about. Raises ValueError where it says none."""
+        classifier = self.after or self.before
+        if classifier is None:
+            raise ValueError("a change needs a classifier before or after it")
+        return classifier
+
+    @property
+    def grown(self) -> Usage:
+        """By how much what the tenant holds grows."""
+        before, after = (Usage() if one is None else one.usage for one in (self.before, self.after))
+        return after - before
+
+
+def changed_meanwhile(id: str) -> ChangedMeanwhileError:
+    """The error to raise where a classifier has another revision by now."""
+    return ChangedMeanwhileError(f"classifier {id} was changed meanwhile; try again")
+
+
+def over_limit(name: str, held: int, most: int) -> QuotaError:
+    """The error to raise where a tenant would hold more than it may.    name : of a field of `Usage`."""
+    return QuotaError(
+        f"this would make {held:,} {name.replace('_', ' ')}, and {most:,} are allowed; "
+        "delete some, or ask for more"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

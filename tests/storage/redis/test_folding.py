@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.redis_servers import Server
 from tests.storage.conftest import classifier, shot, taught, with_shots
 
 from handful.errors import StorageError
@@ -17,20 +16,12 @@ from handful.storage.records import ClassifierRecord, ClassRecord, ShotRecord
 from handful.storage.redis import folding, segments
 from handful.storage.store import Change, ChangedMeanwhileError, Store
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("store_url", ["redis", "redis-cluster"], indirect=True),
+]
 
 SOON = timedelta(minutes=1)
-
-
-@pytest.fixture(params=["redis", "redis-cluster"])
-def store_url(request: pytest.FixtureRequest) -> str:
-    if request.param == "redis-cluster":
-        cluster = request.getfixturevalue("clustered")
-        cluster.empty()
-        return str(cluster.url)
-    server: Server = request.getfixturevalue("redis_8")
-    server.command("FLUSHALL")
-    return server.url
 
 
 def later() -> datetime:

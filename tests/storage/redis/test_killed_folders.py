@@ -8,29 +8,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.redis_servers import Server
 from tests.storage.conftest import classifier
 from tests.storage.redis.test_folding import Writer, segment_names, swept
 
 from handful.storage.blobs import Blobs
 from handful.storage.store import Change, Store
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("store_url", ["redis", "redis-cluster"], indirect=True),
+]
 
 _ROOT = Path(__file__).parents[3]
 _KILLS = 5
 _CLASSIFIERS = 4
-
-
-@pytest.fixture(params=["redis", "redis-cluster"])
-def store_url(request: pytest.FixtureRequest) -> str:
-    if request.param == "redis-cluster":
-        cluster = request.getfixturevalue("clustered")
-        cluster.empty()
-        return str(cluster.url)
-    server: Server = request.getfixturevalue("redis_8")
-    server.command("FLUSHALL")
-    return server.url
 
 
 async def test_two_folders_that_are_killed_again_and_again_lose_nothing(

@@ -1,11 +1,10 @@
 """How a change of a classifier is written."""
 
 from collections.abc import Callable
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
-from handful.errors import HandfulError, QuotaError
-from handful.storage.records import ClassifierRecord, ShotRecord, Usage
+from handful.errors import HandfulError
+from handful.storage.records import ClassifierRecord, ShotRecord
 from handful.storage.redis.codec import microseconds
 from handful.storage.redis.commit import Argument, Commit, When
 from handful.storage.redis.connection import Connection
@@ -24,20 +23,18 @@ from handful.storage.redis.layout import (
     names_key,
     pages_key,
     place,
-    usage_key,
 )
 from handful.storage.redis.pages import put_classes
 from handful.storage.redis.replies import Replies
 from handful.storage.redis.segments import Batch, Segments, VanishedError
 from handful.storage.redis.support import Reading, moved_value, read_kept, record_value, revision_bytes
-from handful.storage.store import Change, ChangedMeanwhileError
+from handful.storage.redis.usage import count
+from handful.storage.store import Change, changed_meanwhile
 
-OVER = tuple(field.name for field in fields(Usage))
 FOLD_AFTER = timedelta(seconds=10)  # so that what comes in soon after goes into the same segment
 
 _FEW_SHOTS = 8  # fewer wait in Redis until they are folded
 _FEW_BYTES = 8192
-_NO_LIMIT = 2**62
 
 
 class Changes:
@@ -64,9 +61,7 @@ class Changes:
 
         What is large is written to the blobs before, and removed again where the change is refused.
         """
-        classifier = change.after or change.before
-        if classifier is None:
-            raise ValueError("a change needs a classifier before or after it")
+        classifier = change.classifier
         tenant, id = classifier.tenant, classifier.id
         batches: list[Batch] = []
         heads: HeadsChange | None = None
@@ -113,10 +108,10 @@ class Changes:
                 commit.do(gone, "UNLINK")
             commit.do(ids_key(classifier.tenant), "ZREM", classifier.id, when=When.AFTER)
             commit.do(TAILS, "ZREM", place(classifier.tenant, classifier.id), when=When.AFTER)
-            _count(commit, classifier.tenant, change)
+            count(commit, classifier.tenant, change)
             commit.trash([f"{place(classifier.tenant, classifier.id)}/"])
         else:
-            _count(commit, classifier.tenant, change)
+            count(commit, classifier.tenant, change)
             self._write(commit, key, change.after, change, batches)
             if heads is not None:
                 heads.add_to(commit, key, classifier.id)
@@ -154,7 +149,7 @@ class Changes:
         for last in (*[False] * 3, True):
             kept = await read_kept(self._connection, before.tenant, before.id)
             if kept is None or kept.record.revision != before.revision:
-                raise _changed_meanwhile(before.id)
+                raise changed_meanwhile(before.id)
             try:
                 return await self._reading.pictures(
                     kept, shots=change.drop_shots, classes=change.drop_classes
@@ -187,54 +182,9 @@ def _are_few(change: Change) -> bool:
 
 def _check_revision(commit: Commit, key: str, id: str, before: ClassifierRecord | None) -> None:
     def refused(_: bytes) -> Exception:
-        return _changed_meanwhile(id)
+        return changed_meanwhile(id)
 
     if before is None:
         commit.check(key, "absent", RECORD, refused=refused)
     else:
         commit.check(key, "starts", RECORD, revision_bytes(before.revision), refused=refused)
-
-
-def _changed_meanwhile(id: str) -> ChangedMeanwhileError:
-    return ChangedMeanwhileError(f"classifier {id} was changed meanwhile; try again")
-
-
-def _count(commit: Commit, tenant: str, change: Change) -> None:
-    """What grows is counted before, so that no limit is passed; what only shrinks, after."""
-    before, after = held(change.before), held(change.after)
-    grown = {name: getattr(after, name) - getattr(before, name) for name in OVER}
-    when = When.BEFORE if any(number > 0 for number in grown.values()) else When.AFTER
-    key = usage_key(tenant)
-    for name, number in grown.items():
-        if number > 0 and change.limits is not None:
-            most = getattr(change.limits, name)
-            commit.check(
-                key, "room", name, number, int(most), refused=_over_limit(name, most), when=When.BEFORE
-            )
-    for name, number in grown.items():
-        if number:
-            commit.do(key, "HINCRBY", name, number, when=when)
-            if when is When.BEFORE:
-                commit.undo(key, "HINCRBY", name, -number)
-
-
-def _over_limit(name: str, most: int) -> Callable[[bytes], Exception]:
-    def refused(found: bytes) -> Exception:
-        return QuotaError(
-            f"this would make {int(found):,} {name.replace('_', ' ')}, and {most:,} are allowed; "
-            "delete some, or ask for more"
-        )
-
-    return refused
-
-
-def held(classifier: ClassifierRecord | None) -> Usage:
-    """What a tenant holds by one classifier."""
-    if classifier is None:
-        return Usage()
-    return Usage(
-        classifiers=1,
-        classes=classifier.class_count,
-        shots=classifier.shot_count,
-        image_bytes=classifier.image_bytes,
-    )

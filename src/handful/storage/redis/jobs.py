@@ -52,14 +52,7 @@ class Jobs:
                 if found is None:
                     continue
                 job, value = found
-                claimed = replace(
-                    job,
-                    status="running",
-                    token=token,
-                    lease_until=lease_until,
-                    attempts=job.attempts + 1,
-                    updated=now,
-                )
+                claimed = job.claimed(token=token, now=now, lease_until=lease_until)
                 if await self._replaced(name, value, claimed):
                     return claimed
 
@@ -99,9 +92,7 @@ class Jobs:
             job, value = found
             if job.over:
                 return job
-            job = replace(job, cancelling=True, updated=now)
-            if job.status == "queued":
-                job = replace(job, status="cancelled")
+            job = job.told_to_stop(now)
             if await self._replaced(name, value, job):
                 return job
 

@@ -1,15 +1,15 @@
 """What a crash may leave where keys lie on several servers: counts and lists that tell of no classifier."""
 
 import asyncio
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from handful.storage.records import Repairs, Usage
-from handful.storage.redis.changes import OVER, held
+from handful.storage.records import COUNTED, Repairs, Usage
 from handful.storage.redis.commit import Commit, When
 from handful.storage.redis.connection import Connection
 from handful.storage.redis.layout import RECORD, classifier_key, ids_key, usage_key
 from handful.storage.redis.pool import Command
 from handful.storage.redis.support import record_of
+from handful.storage.redis.usage import read_usage
 from handful.storage.store import ChangedMeanwhileError
 
 _SETTLED = 5.0  # seconds, in which every write that was under way is over, or has failed
@@ -31,7 +31,7 @@ class _Look:
     @property
     def off(self) -> Usage:
         """How much the count is over."""
-        return _difference(self.after, self.sum)
+        return self.after - self.sum
 
 
 async def repair(connection: Connection, tenant: str, *, write: bool) -> Repairs:
@@ -50,7 +50,7 @@ async def repair(connection: Connection, tenant: str, *, write: bool) -> Repairs
     if write:
         for id in dangling:
             await _unlist(connection, tenant, id)
-        grown = {name: -getattr(over, name) for name in OVER if getattr(over, name)}
+        grown = {name: -getattr(over, name) for name in COUNTED if getattr(over, name)}
         if grown:
             commands: list[Command] = [
                 ("HINCRBY", usage_key(tenant), name, number) for name, number in grown.items()
@@ -60,7 +60,7 @@ async def repair(connection: Connection, tenant: str, *, write: bool) -> Repairs
 
 
 async def _look(connection: Connection, tenant: str) -> _Look:
-    before = await _usage(connection, tenant)
+    before = await read_usage(connection, tenant)
     total = Usage()
     dangling: set[str] = set()
     after = "-"
@@ -74,19 +74,14 @@ async def _look(connection: Connection, tenant: str) -> _Look:
             if value is None:
                 dangling.add(id)
             else:
-                total = _sum(total, held(record_of(tenant, id, value)))
+                total = total + record_of(tenant, id, value).usage
         after = f"({ids[-1]}"
     return _Look(
         before=before,
-        after=await _usage(connection, tenant),
+        after=await read_usage(connection, tenant),
         sum=total,
         dangling=frozenset(dangling),
     )
-
-
-async def _usage(connection: Connection, tenant: str) -> Usage:
-    (values,) = await connection.pipe(("HMGET", usage_key(tenant), *OVER))
-    return Usage(**{name: int(value or 0) for name, value in zip(OVER, values, strict=True)})
 
 
 async def _unlist(connection: Connection, tenant: str, id: str) -> None:
@@ -106,11 +101,3 @@ async def _unlist(connection: Connection, tenant: str, id: str) -> None:
     (found,) = await connection.pipe(("HEXISTS", key, RECORD))
     if found:  # made between check and removal, which on a Cluster are two steps
         await connection.pipe(("ZADD", ids_key(tenant), 0, id))
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(**{of.name: getattr(one, of.name) + getattr(other, of.name) for of in fields(Usage)})
-
-
-def _difference(one: Usage, other: Usage) -> Usage:
-    return Usage(**{of.name: getattr(one, of.name) - getattr(other, of.name) for of in fields(Usage)})

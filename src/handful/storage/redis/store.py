@@ -18,7 +18,7 @@ from handful.storage.records import (
     Support,
     Usage,
 )
-from handful.storage.redis.changes import OVER, Changes
+from handful.storage.redis.changes import Changes
 from handful.storage.redis.classes import Classes
 from handful.storage.redis.codec import KEY
 from handful.storage.redis.commit import Commit
@@ -36,7 +36,6 @@ from handful.storage.redis.layout import (
     TRASH_HOLD,
     classifier_key,
     ids_key,
-    usage_key,
 )
 from handful.storage.redis.pool import Command
 from handful.storage.redis.repair import repair
@@ -44,6 +43,7 @@ from handful.storage.redis.replies import Replies
 from handful.storage.redis.segments import Segments
 from handful.storage.redis.support import Reading, read_record, record_of
 from handful.storage.redis.tally import tally
+from handful.storage.redis.usage import read_usage
 from handful.storage.store import Change, ChangedMeanwhileError, Trash
 
 CACHE_BYTES = 64 * 2**20  # of parsed segments
@@ -226,8 +226,7 @@ class RedisStore:
 
     async def usage(self, tenant: str) -> Usage:
         await self._identity.ensure()
-        (values,) = await self._connection.pipe(("HMGET", usage_key(tenant), *OVER))
-        return Usage(**{name: int(value or 0) for name, value in zip(OVER, values, strict=True)})
+        return await read_usage(self._connection, tenant)
 
     async def tally(
         self, more: Mapping[tuple[str, str], int], *, keep: timedelta

@@ -2,22 +2,18 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import astuple, replace
 from datetime import UTC, datetime
 
-from handful.errors import QuotaError, StaleError
-from handful.storage.records import ClassifierRecord, JobRecord, Reply, Usage
+from handful.errors import StaleError
+from handful.storage.records import COUNTED, ClassifierRecord, JobRecord, Reply, Usage
 from handful.storage.sqlite import codec
-from handful.storage.store import AnsweredError, Change, ChangedMeanwhileError
-
-_OVER = tuple(field.name for field in fields(Usage))
+from handful.storage.store import AnsweredError, Change, changed_meanwhile, over_limit
 
 
 def write_change(disk: sqlite3.Connection, change: Change) -> None:
     """Raises as `Store.apply` does."""
-    classifier = change.after or change.before
-    if classifier is None:
-        raise ValueError("a change needs a classifier before or after it")
+    classifier = change.classifier
     if change.reply is not None:
         write_reply(disk, change.reply)
     if change.job is not None and not update_job(disk, change.job):
@@ -98,7 +94,7 @@ def _write_classifier(disk: sqlite3.Connection, classifier: ClassifierRecord, ch
         "SELECT pk, revision FROM classifiers WHERE tenant = ? AND id = ?", (classifier.tenant, classifier.id)
     ).fetchone()
     if (None if found is None else found[1]) != (None if change.before is None else change.before.revision):
-        raise ChangedMeanwhileError(f"classifier {classifier.id} was changed meanwhile; try again")
+        raise changed_meanwhile(classifier.id)
     if change.after is None:
         disk.execute("DELETE FROM classifiers WHERE pk = ?", (found[0],))
         return int(found[0])
@@ -117,44 +113,28 @@ def _write_classifier(disk: sqlite3.Connection, classifier: ClassifierRecord, ch
 
 
 def _count(disk: sqlite3.Connection, tenant: str, change: Change) -> None:
-    before, after = _held(change.before), _held(change.after)
-    grown = {name: getattr(after, name) - getattr(before, name) for name in _OVER}
-    if not any(grown.values()):
+    grown = change.grown
+    if grown == Usage():
         return
-    now = read_usage(disk, tenant)
-    held = {name: getattr(now, name) + grown[name] for name in _OVER}
-    for name in _OVER:
-        most = None if change.limits is None else getattr(change.limits, name)
-        if most is not None and grown[name] > 0 and held[name] > most:
-            raise QuotaError(
-                f"this would make {held[name]:,} {name.replace('_', ' ')}, and {most:,} are allowed; "
-                "delete some, or ask for more"
-            )
+    held = read_usage(disk, tenant) + grown
+    for name in COUNTED if change.limits is not None else ():
+        most = getattr(change.limits, name)
+        if getattr(grown, name) > 0 and getattr(held, name) > most:
+            raise over_limit(name, getattr(held, name), most)
     disk.execute(
         "INSERT OR REPLACE INTO usage (tenant, classifiers, classes, shots, image_bytes)"
         " VALUES (?, ?, ?, ?, ?)",
-        (tenant, *held.values()),
+        (tenant, *astuple(held)),
     )
 
 
 def read_usage(disk: sqlite3.Connection, tenant: str) -> Usage:
     """What a tenant holds."""
     found = disk.execute(
-        f"SELECT {', '.join(_OVER)} FROM usage WHERE tenant = ?",
+        f"SELECT {', '.join(COUNTED)} FROM usage WHERE tenant = ?",
         (tenant,),
     ).fetchone()
-    return Usage() if found is None else Usage(**dict(zip(_OVER, found, strict=True)))
-
-
-def _held(classifier: ClassifierRecord | None) -> Usage:
-    if classifier is None:
-        return Usage()
-    return Usage(
-        classifiers=1,
-        classes=classifier.class_count,
-        shots=classifier.shot_count,
-        image_bytes=classifier.image_bytes,
-    )
+    return Usage() if found is None else Usage(**dict(zip(COUNTED, found, strict=True)))
 
 
 def _write_classes(disk: sqlite3.Connection, number: int, change: Change) -> None:

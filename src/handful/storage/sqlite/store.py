@@ -222,14 +222,7 @@ class SqliteStore:
             if found is None:
                 return None
             job = codec.JOB.read(found[0])
-            claimed = replace(
-                job,
-                status="running",
-                token=token,
-                lease_until=lease_until,
-                attempts=job.attempts + 1,
-                updated=now,
-            )
+            claimed = job.claimed(token=token, now=now, lease_until=lease_until)
             write_job(disk, claimed)
             return claimed
 
@@ -247,9 +240,7 @@ class SqliteStore:
                 return None
             job = codec.JOB.read(found[0])
             if not job.over:
-                job = replace(job, cancelling=True, updated=now)
-                if job.status == "queued":
-                    job = replace(job, status="cancelled")
+                job = job.told_to_stop(now)
                 write_job(disk, job)
             return job
 
