@@ -165,6 +165,16 @@ class Settings(BaseSettings):
     metrics: bool = Field(default=True, description="whether to count for Prometheus at /metrics")
     docs: bool = Field(default=True, description="whether to show the interface at /docs")
 
+    @property
+    def store_place(self) -> str:
+        """URL of the store."""
+        return self.store_url or f"sqlite:///{self.data_dir.absolute()}/store.sqlite"
+
+    @property
+    def blobs_place(self) -> str:
+        """Place of the blobs, as fsspec names it."""
+        return self.blobs_url or str(self.data_dir.absolute() / "blobs")
+
     @field_validator("encoder_providers", "trusted_proxies", "cors_origins", "fetch_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

@@ -4,18 +4,16 @@ import asyncio
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import unquote
 
 import typer
 
-from handful.cli.opening import opened, settings_of, store_url
+from handful.cli.opening import opened, settings_of
 from handful.cli.options import Data, DryRun, Json, Store
 from handful.cli.terminal import answer_json, progress, say
 
 if TYPE_CHECKING:
     from handful.storage.backup import BackupReport
 
-_SQLITE = "sqlite:///"
 _SHOWN = 20  # names that people are told
 
 
@@ -41,7 +39,7 @@ def backup(
     blobs = blobs_of(settings)
 
     async def work() -> "BackupReport":
-        async with opened(store_url(settings), blobs, settings) as kept:
+        async with opened(settings.store_place, blobs, settings) as kept:
             with progress("Copying") as told:
                 return await run(kept, blobs, folder, dry_run=dry_run, told=told)
 
@@ -65,11 +63,12 @@ def restore(
     from handful.storage.backup import restore as run
     from handful.storage.backup import restore_into
     from handful.storage.migration import plain_url
+    from handful.storage.open import sqlite_file
 
     settings = settings_of(data, store)
-    url = store_url(settings)
-    file = _store_file(url)
-    name = plain_url(url) if file is None else str(file.parent)
+    url = settings.store_place
+    file = sqlite_file(url)
+    name = plain_url(url) if file is None else str(file.absolute().parent)
 
     async def work() -> "BackupReport":
         blobs = blobs_of(settings)
@@ -80,11 +79,6 @@ def restore(
                 return await restore_into(folder, (name, empty), blobs, dry_run=dry_run, told=told)
 
     _answer(asyncio.run(work()), f"{name}: {'would hold ' if dry_run else ''}", json)
-
-
-def _store_file(url: str) -> Path | None:
-    """Of a SQLite store; None of another."""
-    return Path(unquote(url.removeprefix(_SQLITE))).absolute() if url.startswith(_SQLITE) else None
 
 
 def _answer(report: "BackupReport", start: str, json: bool, *, written: bool = False) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from handful.cli.opening import settings_of
 from handful.cli.options import Data, Json, Store, Yes
 from handful.cli.terminal import answer_json, answer_table, confirm, say
 from handful.errors import StorageError
-from handful.settings import Settings
 
 if TYPE_CHECKING:
     from handful.service.keys import Keys
@@ -94,8 +94,7 @@ def revoke(key: KeyId, data: Data = None, store: Store = None, yes: Yes = False)
 def _with_keys(
     data: Path | None, store: str | None, work: "Callable[[Keys], Awaitable[T]]", *, new: bool = False
 ) -> T:
-    told: dict[str, Any] = {"data_dir": data, "store_url": store}  # Any: each setting has its own type
-    settings = Settings(**{name: value for name, value in told.items() if value is not None})
+    settings = settings_of(data, store)
     if settings.store_url is None:
         folder = settings.data_dir.absolute()
         if not new and not (folder / "store.sqlite").exists():

@@ -14,15 +14,13 @@ if TYPE_CHECKING:
     from handful.storage.store import Store
 
 
-def settings_of(data: Path | None, store: str | None = None) -> Settings:
-    """Of the environment, where the options do not say otherwise."""
-    told: dict[str, Any] = {"data_dir": data, "store_url": store}  # Any: each setting has its own type
+def settings_of(data: Path | None, store: str | None = None, **others: Any) -> Settings:
+    """Of the environment, where the options do not say otherwise.
+
+    others : settings by name, None for those that are not said. Any, since each has its own type.
+    """
+    told: dict[str, Any] = {"data_dir": data, "store_url": store, **others}
     return Settings(**{name: value for name, value in told.items() if value is not None})
-
-
-def store_url(settings: Settings) -> str:
-    """Of the store that the settings name."""
-    return settings.store_url or f"sqlite:///{settings.data_dir.absolute()}/store.sqlite"
 
 
 @asynccontextmanager

@@ -3,10 +3,12 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from handful.cli.opening import settings_of
+from handful.cli.processes import one_thread_of_algebra
 from handful.cli.terminal import say
 from handful.errors import AccessError, StorageError, StorageSetupError
 from handful.settings import Settings
@@ -44,18 +46,8 @@ def serve(
     ] = False,
 ) -> None:
     """Serve classifiers over HTTP. Options of the environment, HANDFUL_…, are in the documentation."""
-    told: dict[str, Any] = {  # Any: each setting has its own type
-        "host": host,
-        "port": port,
-        "data_dir": data,
-        "store_url": store,
-        "workers": workers,
-        "insecure": insecure or None,
-    }
-    # Linear algebra on few rows is fastest in one thread, and must not take the cores from the encoder.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    settings = Settings(**{name: value for name, value in told.items() if value is not None})
+    one_thread_of_algebra()
+    settings = settings_of(data, store, host=host, port=port, workers=workers, insecure=insecure or None)
     if settings.workers > 1 and settings.encoder_threads is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         share = max(1, cores // settings.workers)

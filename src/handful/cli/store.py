@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handful.cli.opening import opened, settings_of, store_url
+from handful.cli.opening import opened, settings_of
 from handful.cli.options import Data, DryRun, Json, Store
 from handful.cli.terminal import answer_json, progress, say
 from handful.errors import StorageError
@@ -67,7 +67,7 @@ def migrate(
     into = target or settings.store_url
     if into is None:
         raise typer.BadParameter("name the store to copy into, or set HANDFUL_STORE_URL")
-    here = source_blobs or settings.blobs_url or str(settings.data_dir.absolute() / "blobs")
+    here = source_blobs or settings.blobs_place
     report = asyncio.run(
         _migrate((source, into), (here, target_blobs or here), settings, leave_jobs, dry_run)
     )
@@ -131,7 +131,7 @@ async def _collect(settings: Settings, older_than: timedelta, delete: bool, anyw
     from handful.service.service import blobs_of
 
     blobs = blobs_of(settings)
-    async with opened(store_url(settings), blobs, settings) as store:
+    async with opened(settings.store_place, blobs, settings) as store:
         with progress("Looking") as told:
             return await collect(store, blobs, older_than=older_than, delete=delete, anyway=anyway, told=told)
 

@@ -1,11 +1,9 @@
 """Command that works on jobs beside those that serve."""
 
-import os
-from typing import Any
-
+from handful.cli.opening import settings_of
 from handful.cli.options import Data, Store
+from handful.cli.processes import one_thread_of_algebra
 from handful.cli.terminal import say
-from handful.settings import Settings
 
 
 def worker(data: Data = None, store: Store = None) -> None:
@@ -16,11 +14,8 @@ def worker(data: Data = None, store: Store = None) -> None:
 
     [dim]$ handful worker --store redis://redis.internal[/dim]
     """
-    told: dict[str, Any] = {"data_dir": data, "store_url": store}  # Any: each setting has its own type
-    # As in `serve`: training is few rows at a time, and the cores are the encoder's.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    settings = Settings(**{name: value for name, value in told.items() if value is not None})
+    one_thread_of_algebra()
+    settings = settings_of(data, store)
     if settings.job_threads == 0:  # meant for the services that share its environment
         settings = settings.model_copy(update={"job_threads": 1})
     from handful.api.worker import work

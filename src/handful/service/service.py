@@ -109,13 +109,13 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
 
 def store_of(settings: Settings) -> Store:
     """The store that the settings name. Raises StorageError."""
-    url = settings.store_url or f"sqlite:///{settings.data_dir.absolute()}/store.sqlite"
-    return open_store(url, blobs_of(settings), redis_wait_replicas=settings.redis_wait_replicas)
+    wait_replicas = settings.redis_wait_replicas
+    return open_store(settings.store_place, blobs_of(settings), redis_wait_replicas=wait_replicas)
 
 
 def blobs_of(settings: Settings) -> Blobs:
     """The place for kept pictures that the settings name."""
-    return Blobs(settings.blobs_url or str(settings.data_dir.absolute() / "blobs"))
+    return Blobs(settings.blobs_place)
 
 
 async def _done(warming: "asyncio.Task[None]") -> None:

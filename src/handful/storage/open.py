@@ -12,10 +12,17 @@ _SQLITE = "sqlite:///"
 _REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 
 
+def sqlite_file(url: str) -> Path | None:
+    """Of a SQLite store; None of another."""
+    named = url.removeprefix(_SQLITE) if url.startswith(_SQLITE) else ""
+    return Path(unquote(named)) if named else None
+
+
 async def is_there(url: str) -> bool:
     """Whether there is a store already; `open_store` makes one. Raises StorageError for no such kind."""
-    if url.startswith(_SQLITE):
-        return Path(unquote(url.removeprefix(_SQLITE))).exists()
+    file = sqlite_file(url)
+    if file is not None:
+        return file.exists()
     if url.partition(":")[0] not in _REDIS:
         raise _no_kind(url)
     from handful.storage.redis.connection import Connection
@@ -38,8 +45,9 @@ def open_store(url: str, blobs: Blobs | None = None, *, redis_wait_replicas: int
 
     Raises StorageError for another kind of URL, and as the store does.
     """
-    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
-        return SqliteStore(Path(unquote(url.removeprefix(_SQLITE))))
+    file = sqlite_file(url)
+    if file is not None:
+        return SqliteStore(file)
     kind = url.partition(":")[0]
     if kind in _REDIS and blobs is not None:
         # Here, since its client takes a while to load, and most stores are files.
