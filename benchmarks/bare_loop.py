@@ -1,4 +1,4 @@
-"""What a service cannot beat: decode and encode, with nothing around it."""
+"""Decode and encode, with nothing around it, one batch after another; batches side by side may be faster."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
