@@ -85,3 +85,20 @@ def test_more_strength_is_more_of_the_background(scene):
     assert (stiff.scores(support.X).argmax(axis=1) == nearest.argmax(axis=1)).all()
     with pytest.raises(SupportError, match="takes LdaOptions"):
         fit_head("lda", support.X, support.y, class_count=3, options=object())
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_one_picture_once_or_again_beside_classes_of_words_leaves_scores_their_size(scene, classes):
+    text = scene(classes=classes, shots=1, text="fair", seed=3).support.text
+    row = scene(classes=1, shots=1, seed=5).support.X
+    asked = scene(classes=4, shots=1, seed=7).Q
+    largest = [
+        np.abs(
+            fit_head("lda", np.repeat(row, copies, 0), [0] * copies, class_count=classes, text=text).scores(
+                asked
+            )
+        ).max()
+        for copies in (1, 2, 3)
+    ]
+    assert max(largest) < 2 * min(largest)  # each copy makes the head a little surer
+    assert largest[0] < 1e4

@@ -16,10 +16,10 @@ from handful.adapters.text_evidence import TextEvidence
 from handful.adapters.whitened import Whitened
 from handful.rows import FloatArray
 
-_KNOWN_COSINE, _KNOWN_DEVIATION = (
-    0.3,
-    0.15,
-)  # of a picture to its class's only shot, in the background's metric
+_ROUNDING = 1e-9  # of what two terms cancel to, beside either
+_ALIKE = 1e-6  # of the length of rows: what equal pictures lie apart by, in float32
+# Of a picture to its class's only shot, in the background's metric.
+_KNOWN_COSINE, _KNOWN_DEVIATION = 0.3, 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +169,7 @@ def _fitted(state: _State, space: Whitened, support: Support, options: LdaOption
     if len(support.y):
         cross, penalties = _left_out(state, means, rows / scale, support)
         scores = scale * (cross - 0.5 * penalties)
+        scores[np.abs(scores) < _ROUNDING * scale * np.abs(cross)] = 0.0  # no sharpness is learnt from it
         level_lone_rows(scores, support)
         lengths = np.sqrt(state.sizes)
         judged = support.company
@@ -189,7 +190,8 @@ def _fitted(state: _State, space: Whitened, support: Support, options: LdaOption
         )
     reach = size
     if weight and len(state.u) > 1:
-        reach = float(np.linalg.norm(state.u - common, axis=1).mean())
+        apart = float(np.linalg.norm(state.u - common, axis=1).mean())
+        reach = apart if apart > _ALIKE * size else size
     spoken = weight / max(reach, 1e-9) * text.directions
     functionals = sharpness * rows + spoken
     scorer = ClassRows(
