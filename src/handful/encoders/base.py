@@ -79,3 +79,34 @@ class SideBySideEncoder(PreparingEncoder, Protocol):
     def encode_beside(self, prepared: NDArray[np.uint8]) -> Rows:
         """As `encode_prepared`, the same rows, on one thread."""
         ...
+
+
+@runtime_checkable
+class Unloadable(Protocol):
+    """What an encoder may have besides: towers that it gives back, and loads again when it is asked."""
+
+    @property
+    def loaded_bytes(self) -> int:
+        """About the memory that its towers take now; 0 where none is loaded. Loads nothing."""
+        ...
+
+    def unload(self) -> None:
+        """Let go of the towers. Calls that run still end with theirs."""
+        ...
+
+
+@runtime_checkable
+class Composite(Protocol):
+    """What an encoder may be besides: made of others, whose towers it has no copies of."""
+
+    @property
+    def parts(self) -> Sequence[Encoder]:
+        """The others, which may themselves be used alone."""
+        ...
+
+
+def leaves(encoder: Encoder) -> list[Encoder]:
+    """The encoders that hold towers: the parts of a composite, and theirs; else the encoder itself."""
+    if isinstance(encoder, Composite):
+        return [leaf for part in encoder.parts for leaf in leaves(part)]
+    return [encoder]

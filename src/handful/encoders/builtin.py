@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _FEWEST, _MOST = 2, 8
 _SPARE = 2  # a JPEG may be decoded smaller, as long as it stays this many times larger than looked at
 _TEXTS = 1024  # tokenised together
+# What towers take once they have run, as measured: weights as float32, and the room for their batches.
+_IMAGE_BYTES, _LANE_BYTES, _TEXT_BYTES, _CLASSES_BYTES = (
+    megabytes * 2**20 for megabytes in (120, 45, 175, 4)
+)
 
 
 class BuiltinEncoder:
@@ -58,10 +62,10 @@ class BuiltinEncoder:
         self._shipped = shipped or Shipped.open()
         self._image = self._shipped.manifest["image"]
         self._text = self._shipped.manifest["text"]
-        self._image_tower = Once(self._open_image_tower)
-        self._tower_of_a_lane = Once(self._open_tower_of_a_lane)
-        self._sentence_tower = Once(self._open_sentence_tower)
-        self._synthesiser = Once(self._open_synthesiser)
+        self._image_tower = Once(self._open_image_tower, nbytes=_IMAGE_BYTES)
+        self._tower_of_a_lane = Once(self._open_tower_of_a_lane, nbytes=_LANE_BYTES)
+        self._sentence_tower = Once(self._open_sentence_tower, nbytes=_TEXT_BYTES)
+        self._synthesiser = Once(self._open_synthesiser, nbytes=_CLASSES_BYTES)
 
     @property
     def dimension(self) -> int:
@@ -124,6 +128,20 @@ class BuiltinEncoder:
         for start in range(0, len(checked), _TEXTS):
             rows.append(self._synthesiser()(self._sentence_tower()(checked[start : start + _TEXTS])))
         return np.concatenate(rows)
+
+    @property
+    def loaded_bytes(self) -> int:
+        """About the memory that its towers take now."""
+        return sum(tower.nbytes for tower in self._towers)
+
+    def unload(self) -> None:
+        """Let go of the towers; the next call loads them again."""
+        for tower in self._towers:
+            tower.drop()
+
+    @property
+    def _towers(self) -> "tuple[Once[Any], ...]":  # Any: each is of its own kind
+        return self._image_tower, self._tower_of_a_lane, self._sentence_tower, self._synthesiser
 
     @property
     def _threads(self) -> int:
