@@ -33,6 +33,7 @@ class Settings(BaseSettings):
         min_length=1,
         description="ONNX Runtime's devices in order of preference, between commas",
     )
+    offline: bool = Field(default=False, description="whether to fetch no encoder from a model hub")
     image_max_bytes: ByteSize = Field(
         default=ByteSize(20 * 2**20), ge=1, description="largest file of a picture, as 20971520 or 20MiB"
     )
@@ -58,6 +59,11 @@ class Settings(BaseSettings):
         default=None, description="kept pictures, as fsspec names places; unset: blobs inside the data folder"
     )
     encoder: str = Field(default="builtin", description="encoder of classifiers that name none")
+    encoders: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="encoders that callers may name besides builtin and the default one, between commas; "
+        "*: any of the catalogue, not folders and hub ids, which are to be listed",
+    )
     insecure: bool = Field(
         default=False, description="whether to serve without API keys on an address that others can reach"
     )
@@ -118,6 +124,14 @@ class Settings(BaseSettings):
         default=50_000,
         description="classes of a classifier up to which each is looked at; above, an index names candidates",
     )
+    encoders_bytes: ByteSize = Field(
+        default=ByteSize(4 * 2**30),
+        ge=1,
+        description="memory for encoders, about; the one unused for the longest goes first",
+    )
+    encoders_idle_minutes: PositiveFloat = Field(
+        default=15.0, description="time without use after which an encoder that is not the default one goes"
+    )
     keep_images: bool = Field(default=True, description="whether to keep the pictures of shots")
     keep_side: PositiveInt = Field(
         default=768, ge=64, description="longer side of kept pictures in pixels; caps every later encoder"
@@ -175,7 +189,9 @@ class Settings(BaseSettings):
         """Place of the blobs, as fsspec names it."""
         return self.blobs_url or str(self.data_dir.absolute() / "blobs")
 
-    @field_validator("encoder_providers", "trusted_proxies", "cors_origins", "fetch_hosts", mode="before")
+    @field_validator(
+        "encoder_providers", "encoders", "trusted_proxies", "cors_origins", "fetch_hosts", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return (
