@@ -60,6 +60,7 @@ class Residency:
         self._clock = clock
         self._kept: set[str] = set()
         self._residents: dict[str, _Resident] = {}
+        self._said = 0  # bytes
         self._lock = Lock()
 
     @property
@@ -184,8 +185,10 @@ class Residency:
                 one.loaded = True
                 one.loads += 1
                 loads += 1
-        if self._told is not None:
-            self._told(self._loaded_bytes(), loads, unloads)
+        now = self._loaded_bytes()
+        if self._told is not None and (loads or unloads or now != self._said):
+            self._told(now, loads, unloads)
+        self._said = now
 
 
 def _give_back() -> None:

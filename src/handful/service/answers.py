@@ -91,7 +91,7 @@ class Answers:
         record = await self._store.classifier(tenant, id)
         if record is None:
             raise not_found(id)
-        encoder = self._heads.encoder_of(record)
+        encoder = await self._heads.encoder_of(record)
         timings = Timings()
         ready = self._heads.at_hand(record)
         if ready is not None:
@@ -138,7 +138,7 @@ class Answers:
                 f"{_MOST_LABELS}, each once",
                 pointer="/labels",
             )
-        seeing = self._encoding.encoder(encoder)
+        seeing = await self._encoding.encoders.named(encoder)
         timings = Timings()
         try:
             prompts = await asyncio.to_thread(class_prompts, names, templates=templates)
@@ -169,7 +169,7 @@ class Answers:
         record = await self._store.classifier(tenant, id)
         if record is None:
             raise not_found(id)
-        encoder = self._heads.encoder_of(record)
+        encoder = await self._heads.encoder_of(record)
         Q = await self._rows(tenant, encoder, asked, Timings())
         support = await self._heads.support(record)
         try:
@@ -184,12 +184,13 @@ class Answers:
         self, tenant: str, encoder: str | None, images: Sequence[bytes], pointers: Sequence[str]
     ) -> Rows:
         """(N, D). Raises RequestError, BusyError."""
-        return await self._encoding.rows(tenant, self._encoding.encoder(encoder), images, pointers=pointers)
+        seeing = await self._encoding.encoders.named(encoder)
+        return await self._encoding.rows(tenant, seeing, images, pointers=pointers)
 
     async def embed_texts(self, tenant: str, encoder: str | None, texts: Sequence[str]) -> Rows:
         """(M, D). Raises RequestError."""
         try:
-            return await self._encoding.texts(tenant, self._encoding.encoder(encoder), texts)
+            return await self._encoding.texts(tenant, await self._encoding.encoders.named(encoder), texts)
         except EncoderError as exc:
             raise RequestError(str(exc), pointer="/input") from exc
 

@@ -87,15 +87,15 @@ class Classifiers:
     ) -> ClassifierView:
         """id : of the new classifier, where it was decided elsewhere. Raises RequestError, QuotaError."""
         await check_once(self._store, once)
-        view = self.prepared(tenant, new, id or new_id())
+        view = await self.prepared(tenant, new, id or new_id())
         shown = replace(view, classes=view.classes[:SHOWN_CLASSES])
         change = Change(before=None, after=view.record, put_classes=view.classes, reply=rendered(once, shown))
         await self._changes.write(change, once)
         return shown
 
-    def prepared(self, tenant: str, new: NewClassifier, id: str) -> ClassifierView:
+    async def prepared(self, tenant: str, new: NewClassifier, id: str) -> ClassifierView:
         """The classifier that `create` would write, with all its classes."""
-        encoder = self._encoding.encoder(new.encoder)
+        encoder = await self._encoding.encoders.named(new.encoder)
         settings = _checked({name: getattr(new, name) for name in _CHECKS})
         now = datetime.now(UTC)
         empty = ClassifierRecord(

@@ -100,7 +100,6 @@ class Heads:
         self._memory: LRUCache[Hashable, ReadyHead | SupportRows] = LRUCache(
             settings.heads_cache_bytes, getsizeof=lambda entry: entry.nbytes
         )
-        self._encoders: dict[str, Encoder] = {}  # by name; every request asks
         self._making: dict[Hashable, asyncio.Task[ReadyHead]] = {}
         self._keeping: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
         self.indexes = Indexes(store, settings.data_dir / "indexes", settings.exact_classes)
@@ -160,7 +159,7 @@ class Heads:
         Raises ConflictError where it has no class to answer with, or its encoder is another by now,
         EncoderError where the encoder reads no words.
         """
-        encoder = self.encoder_of(rows.classifier)
+        encoder = await self.encoder_of(rows.classifier)
         classes, text = await usable(self._encoding, encoder, rows)
         return Recipe(rows=rows, classes=classes, text=text, encoder=encoder)
 
@@ -175,14 +174,12 @@ class Heads:
         keeping = [task for some in self._keeping.values() for task in some]
         await asyncio.gather(*keeping, return_exceptions=True)
 
-    def encoder_of(self, record: ClassifierRecord) -> Encoder:
+    async def encoder_of(self, record: ClassifierRecord) -> Encoder:
         """Raises ConflictError where the classifier was taught with other weights, or another encoder."""
-        encoder = self._encoders.get(record.encoder)
-        if encoder is None:
-            try:
-                encoder = self._encoders[record.encoder] = self._encoding.encoder(record.encoder)
-            except RequestError as exc:
-                raise ConflictError(f"classifier {record.id} cannot be used here: {exc}") from exc
+        try:
+            encoder = await self._encoding.encoders.found(record.encoder)
+        except RequestError as exc:
+            raise ConflictError(f"classifier {record.id} cannot be used here: {exc}") from exc
         if encoder.fingerprint != record.fingerprint:
             raise ConflictError(
                 f"classifier {record.id} was taught with encoder {record.encoder!r} of fingerprint "
@@ -191,7 +188,7 @@ class Heads:
         return encoder
 
     async def _make(self, record: ClassifierRecord) -> ReadyHead:
-        encoder = self.encoder_of(record)
+        encoder = await self.encoder_of(record)
         kept = await self._store.head(record.tenant, record.id, record.head_version)
         if record.pinned is None:
             ready = await self._in_closed_form(record, kept, encoder)

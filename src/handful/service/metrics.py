@@ -24,6 +24,13 @@ WAITING_IMAGES = Gauge(
 )
 EMBEDDINGS_FOUND = Counter("handful_embeddings_found", "Embeddings that were known already", ["kind"])
 EMBEDDINGS_MADE = Counter("handful_embeddings_made", "Embeddings that were made", ["kind"])
+ENCODERS_LOADED_BYTES = Gauge(
+    "handful_encoders_loaded_bytes",
+    "About the memory of encoders that are loaded",
+    multiprocess_mode="livesum",
+)
+ENCODER_LOADS = Counter("handful_encoder_loads", "Encoders that came into memory")
+ENCODER_UNLOADS = Counter("handful_encoder_unloads", "Encoders that left memory for others, or unused")
 HEADS_CACHED_BYTES = Gauge(
     "handful_heads_cached_bytes", "Memory of heads that are ready to answer", multiprocess_mode="livesum"
 )

@@ -97,7 +97,7 @@ class Shots:
         names = list(ids) if ids is not None else new_ids(len(new))
         there = {} if ids is None else await self._store.shots_named(tenant, id, names)
         if any(shot.image is not None for shot in new):
-            self._words.begin(record, self._heads.encoder_of(record), {shot.label for shot in new})
+            self._words.begin(record, await self._heads.encoder_of(record), {shot.label for shot in new})
         async with keeping(self._blobs) as kept:
             seen = await self._encoded(record, new, names, kept, labels, unkept=there, timings=timings)
         async with removed_if_refused(kept):
@@ -255,7 +255,7 @@ class Shots:
         kept : gets their pictures, but for those of `unkept` ids.
         labels : as `_checked_labels` gives them.    keys : of the classes by name, if they are known.
         """
-        encoder = self._heads.encoder_of(record)
+        encoder = await self._heads.encoder_of(record)
         for shot in new:
             check_shot(shot)
         X = new_rows([shot for shot in new if shot.image is None], encoder.dimension)

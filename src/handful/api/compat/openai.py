@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from handful.api.bodies import images_of_text
 from handful.api.deps import Caller, Reader, ServiceDep
 from handful.api.problems import responses
-from handful.encoders.catalogue import CATALOGUE
 from handful.errors import NotFoundError, RequestError
 from handful.rows import Rows
 from handful.service.service import Service
@@ -75,7 +74,7 @@ class ModelOut(BaseModel):
 
 
 class ModelsOut(BaseModel):
-    """All encoders."""
+    """The encoders that callers may name."""
 
     object: Literal["list"] = "list"
     data: list[ModelOut]
@@ -85,13 +84,14 @@ class ModelsOut(BaseModel):
 async def create_embeddings(body: EmbeddingsIn, caller: Reader, service: ServiceDep) -> EmbeddingsOut:
     """What `OpenAI().embeddings.create` asks. Texts and pictures come into one space, as unit rows."""
     name = _known(body.model, service)
+    encoder = await service.encoding.encoders.named(name)
     inputs = [body.input] if isinstance(body.input, str) else body.input
     if not inputs:
         raise RequestError("input is empty; give at least one text or picture", pointer="/input")
-    dimension = service.encoding.encoder(name).dimension
-    if body.dimensions not in (None, dimension):
+    if body.dimensions not in (None, encoder.dimension):
         raise RequestError(
-            f"dimensions is {body.dimensions}; {name} has {dimension}: leave it out", pointer="/dimensions"
+            f"dimensions is {body.dimensions}; {name} has {encoder.dimension}: leave it out",
+            pointer="/dimensions",
         )
     rows = await (_of_images if body.modality == "image" else _of_texts)(inputs, name, caller, service)
     words = 0 if body.modality == "image" else sum(len(text.split()) for text in inputs)
@@ -118,7 +118,7 @@ async def get_model(model: str, caller: Reader, service: ServiceDep) -> ModelOut
 
 
 def _names(service: Service) -> list[str]:
-    return list(dict.fromkeys([service.encoding.encoder().name, *CATALOGUE]))
+    return service.encoding.encoders.names()
 
 
 def _known(model: str, service: Service) -> str:

@@ -233,7 +233,7 @@ async def _of_json(request: Request, tenant: str, id: str, service: ServiceDep) 
     dimension = 0
     if any(shot.embedding is not None for shot in shots):
         view = await service.classifiers.get(tenant, id)
-        dimension = service.encoding.encoder(view.record.encoder).dimension
+        dimension = (await service.encoding.encoders.found(view.record.encoder)).dimension
     new = []
     for number, shot in enumerate(shots):
         pointer = f"{at}/{number}"

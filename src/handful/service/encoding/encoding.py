@@ -10,13 +10,13 @@ from itertools import count
 
 import numpy as np
 
-from handful.encoders import Encoder, load_encoder
-from handful.errors import EncoderError, RequestError
+from handful.encoders import Encoder
 from handful.images import Limits
 from handful.rows import Rows
 from handful.service import tracing
 from handful.service.encoding.batcher import Batcher
 from handful.service.encoding.decoders import Decoders, Job
+from handful.service.encoding.encoders import Encoders
 from handful.service.encoding.memory import Memory
 from handful.service.encoding.pictures import Keeping, Wanted
 from handful.service.encoding.preparation import Preparation
@@ -58,7 +58,7 @@ class _Tower:
 
 
 class Encoding:
-    """One encoder for all requests of a process.
+    """Encoders for all requests of a process.
 
     To be made in the event loop; `start` loads the default encoder, and `ready` says that it is warm.
     encoder : stands for the one of that name in the settings; None loads it.
@@ -66,7 +66,7 @@ class Encoding:
 
     def __init__(self, settings: Settings, encoder: Encoder | None = None) -> None:
         self._settings = settings
-        self._given = encoder
+        self.encoders = Encoders(settings, encoder)
         self._memory = Memory(settings.embeddings_cache_bytes)
         self._texts = Texts(self._memory)
         self._towers: dict[str, _Tower] = {}
@@ -91,10 +91,11 @@ class Encoding:
     async def start(self) -> None:
         """Load the default encoder and let it see a picture; then, being ready, what is wanted later."""
         try:
-            encoder = await asyncio.to_thread(self.encoder, None)
+            encoder = await self.encoders.found(None)
+            self.encoders.start(encoder)
             await asyncio.to_thread(encoder.encode_images, [np.full((64, 64, 3), 255, np.uint8)])
             self.ready = True
-            await self._texts.rows("", encoder, ["a photo."])
+            await self.texts("", encoder, ["a photo."])
             await asyncio.to_thread(lambda: encoder.background)
             preparation = Preparation.of(encoder)
             if preparation.beside is not None:
@@ -111,16 +112,14 @@ class Encoding:
         for tower in self._towers.values():
             await tower.batcher.close()
         await self._texts.close()
+        await self.encoders.close()
 
     def encoder(self, name: str | None = None) -> Encoder:
-        """The encoder of a name; None: the default one. Raises RequestError for a name there is none of."""
-        wanted = name or self._settings.encoder
-        if self._given is not None and wanted in (self._settings.encoder, self._given.name):
-            return self._given
-        try:
-            return load_encoder(wanted, settings=self._settings, cached=False)
-        except EncoderError as exc:
-            raise RequestError(str(exc), pointer="/encoder") from exc
+        """The encoder of a name; None: the default one. For threads: it may be fetched first.
+
+        Raises RequestError for one that cannot be had.
+        """
+        return self.encoders.at_once(name)
 
     async def pictures(
         self,
@@ -184,7 +183,8 @@ class Encoding:
 
     async def texts(self, tenant: str, encoder: Encoder, texts: Sequence[str]) -> Rows:
         """(M, D) of prompts. Raises EncoderError for an empty one."""
-        return await self._texts.rows(tenant, encoder, texts)
+        async with self.encoders.used(encoder):
+            return await self._texts.rows(tenant, encoder, texts)
 
     # ---- a picture's way
 
@@ -224,7 +224,8 @@ class Encoding:
         ]
         for task in tasks:
             task.add_done_callback(partial(self._note, tenant))
-        made = await _all(tasks)
+        async with self.encoders.used(encoder):
+            made = await _all(tasks)
         known = dict(zip(places, made, strict=True))
         return [known[digest] for digest in digests]
 

@@ -1,4 +1,4 @@
-"""Words: one thread that reads them, some of each request at a time."""
+"""Words: one thread for each encoder that reads them, some of each request at a time."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ class Texts:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._turn = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="handful-words")
+        self._turns: dict[str, asyncio.Lock] = {}  # by fingerprint: loading one holds up no other
+        self._threads = ThreadPoolExecutor(thread_name_prefix="handful-words")
 
     async def rows(self, tenant: str, encoder: Encoder, texts: Sequence[str]) -> Rows:
         """(M, D). Raises EncoderError for an empty text."""
@@ -35,9 +35,10 @@ class Texts:
             if (row := self._memory.get("text", tenant, seen_by, text)) is not None
         }
         missing = [text for text in wanted if text not in found]
+        turn = self._turns.setdefault(seen_by, asyncio.Lock())
         loop = asyncio.get_running_loop()
         for start in range(0, len(missing), _AT_ONCE):
-            async with self._turn:
+            async with turn:
                 some = []
                 for text in missing[start : start + _AT_ONCE]:
                     if (row := self._memory.get("text", tenant, seen_by, text)) is not None:
@@ -46,7 +47,7 @@ class Texts:
                         some.append(text)
                 if not some:
                     continue
-                made = await loop.run_in_executor(self._thread, encoder.encode_texts, some)
+                made = await loop.run_in_executor(self._threads, encoder.encode_texts, some)
                 metrics.EMBEDDINGS_MADE.labels("text").inc(len(some))
                 for text, row in zip(some, made, strict=True):
                     found[text] = row
@@ -54,4 +55,4 @@ class Texts:
         return np.stack([found[text] for text in texts])
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)

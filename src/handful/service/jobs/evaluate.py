@@ -53,7 +53,7 @@ class Evaluate:
         record = await self._store.classifier(tenant, id)
         if record is None:
             raise not_found(id)
-        encoder = self._heads.encoder_of(record)
+        encoder = await self._heads.encoder_of(record)
         rows = await self._heads.support(record)
         classes, text = await usable(self._encoding, encoder, rows)
         own = rows.classifier.method

@@ -142,7 +142,7 @@ class ImportClassifiers:
             if isinstance(line, RequestError):
                 raise line
             told, shots = line
-            view = self._classifiers.prepared(work.job.tenant, told, id)
+            view = await self._classifiers.prepared(work.job.tenant, told, id)
             if work.job.attempts > 1 and await self._store.classifier(work.job.tenant, id) is not None:
                 return id
             draft = await work.patiently(partial(self._shots.drafted, view, shots))

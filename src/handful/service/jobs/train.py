@@ -59,7 +59,7 @@ class Train:
             return done
         method, views = str(work.job.request["method"]), work.job.request.get("views")
         options = options_of(method, work.job.request.get("options") or {})
-        encoder = self._heads.encoder_of(record)
+        encoder = await self._heads.encoder_of(record)
         rows = await self._heads.support(record)
         classes, text = await usable(self._encoding, encoder, rows)
         X, of_row = rows.X, np.arange(len(rows.ids))

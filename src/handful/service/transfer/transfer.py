@@ -113,8 +113,10 @@ class Transfer:
             await self.uploads.remove(tenant, id)
 
     async def _take_in(self, tenant: str, id: str, package: Package, once: Once | None) -> ClassifierView:
-        view = self._classifiers.prepared(tenant, asked_for(package), id)
-        encoder = self._heads.encoder_of(replace(view.record, fingerprint=package.classifier.fingerprint))
+        view = await self._classifiers.prepared(tenant, asked_for(package), id)
+        encoder = await self._heads.encoder_of(
+            replace(view.record, fingerprint=package.classifier.fingerprint)
+        )
         await asyncio.to_thread(check_package, package, encoder)
         try:
             shots = await self._put_pictures(tenant, id, package)
