@@ -40,6 +40,8 @@ def load_encoder(
         )
     if name_or_encoder not in CATALOGUE:
         raise EncoderError(f"there is no encoder {name_or_encoder!r}; there is {', '.join(CATALOGUE)}")
+    if name_or_encoder != BuiltinEncoder.name:
+        raise EncoderError(f"{name_or_encoder} needs files of a hub, which cannot be run yet; use builtin")
     return _loaded(name_or_encoder, settings or Settings(), cached)
 
 
