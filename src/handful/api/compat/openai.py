@@ -123,7 +123,7 @@ def _names(service: Service) -> list[str]:
 
 def _known(model: str, service: Service) -> str:
     names = _names(service)
-    if model not in names:
+    if not service.encoding.encoders.allowed(model):
         raise NotFoundError(f"there is no model {model[:200]!r}; choose one of {', '.join(names)}")
     return model
 

@@ -91,12 +91,20 @@ class JobOut(BaseModel):
 
 
 class EncoderOut(BaseModel):
-    """An encoder that classifiers may name."""
+    """An encoder: one that classifiers may name, or that whoever runs the service can let them name."""
 
     name: str
-    dimension: int
-    fingerprint: str
+    title: str
+    dimension: Annotated[int | None, Field(description="columns of its embeddings; null until it was used")]
+    fingerprint: Annotated[str | None, Field(description="tells embeddings apart; null until it was used")]
     default: bool
+    usable: Annotated[bool, Field(description="whether classifiers may name it; see HANDFUL_ENCODERS")]
+    loaded: Annotated[bool, Field(description="whether this process holds it in memory")]
+    loaded_bytes: Annotated[int | None, Field(description="about the memory that it takes; null: not known")]
+    parameters: int | None = None
+    imagenet_top1: Annotated[float | None, Field(description="%, without a shot; of builtin, trained")] = None
+    licence: str | None = None
+    warning: Annotated[str | None, Field(description="what its licence forbids")] = None
     description: str
 
 

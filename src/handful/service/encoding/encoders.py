@@ -46,7 +46,7 @@ class Encoders:
 
     def check(self, name: str) -> None:
         """Raises RequestError for a name that callers may not use, whether it is one or not."""
-        if not self._allowed(name):
+        if not self.allowed(name):
             raise RequestError(
                 f"there is no encoder {name[:200]!r} for callers; there is {', '.join(self.names())}: "
                 "who runs the service lists more in HANDFUL_ENCODERS",
@@ -56,7 +56,7 @@ class Encoders:
     def at_once(self, name: str | None) -> Encoder:
         """As `found`, on the thread that calls, which may be kept for as long as fetching takes."""
         wanted = name or self._settings.encoder
-        known = self._known(wanted)
+        known = self.known(wanted)
         if known is not None:
             return known
         try:
@@ -80,7 +80,7 @@ class Encoders:
         Raises RequestError for one that cannot be had.
         """
         wanted = name or self._settings.encoder
-        if (known := self._known(wanted)) is not None:
+        if (known := self.known(wanted)) is not None:
             return known
         if wanted not in self._finding:
             task = asyncio.create_task(self._find(wanted), name="handful-find-encoder")
@@ -118,13 +118,15 @@ class Encoders:
         await asyncio.gather(*self._finding.values(), *self._leaving, return_exceptions=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _allowed(self, name: str) -> bool:
+    def allowed(self, name: str) -> bool:
+        """Whether a caller may name it."""
         if name in (self._settings.encoder, *self.names()):
             return True
         parts = name.split("+")
-        return len(parts) > 1 and all(map(self._allowed, parts))
+        return len(parts) > 1 and all(map(self.allowed, parts))
 
-    def _known(self, wanted: str) -> Encoder | None:
+    def known(self, wanted: str) -> Encoder | None:
+        """The encoder of a name, if it was found before."""
         if self._given is not None and wanted in (self._settings.encoder, self._given.name):
             return self._given
         return self._found.get(wanted)
