@@ -124,6 +124,11 @@ class Settings(BaseSettings):
         default=50_000,
         description="classes of a classifier up to which each is looked at; above, an index names candidates",
     )
+    traffic_tenants: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="tenants whose pictures count in statistics that a background can be made of, between "
+        "commas; *: all; no picture is kept",
+    )
     encoders_bytes: ByteSize = Field(
         default=ByteSize(4 * 2**30),
         ge=1,
@@ -190,7 +195,13 @@ class Settings(BaseSettings):
         return self.blobs_url or str(self.data_dir.absolute() / "blobs")
 
     @field_validator(
-        "encoder_providers", "encoders", "trusted_proxies", "cors_origins", "fetch_hosts", mode="before"
+        "encoder_providers",
+        "encoders",
+        "traffic_tenants",
+        "trusted_proxies",
+        "cors_origins",
+        "fetch_hosts",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:

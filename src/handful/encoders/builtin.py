@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from handful.background import Background
+from handful.encoders.backgrounds import Installed
 from handful.encoders.base import Progress
 from handful.encoders.crop import centre_crop
 from handful.encoders.once import Once
@@ -56,10 +57,12 @@ class BuiltinEncoder:
         options: SessionOptions | None = None,
         limits: Limits | None = None,
         shipped: Shipped | None = None,
+        installed: Installed | None = None,
     ) -> None:
         self._options = options or SessionOptions()
         self._limits = limits or Limits()
         self._shipped = shipped or Shipped.open()
+        self._installed = installed
         self._image = self._shipped.manifest["image"]
         self._text = self._shipped.manifest["text"]
         self._image_tower = Once(self._open_image_tower, nbytes=_IMAGE_BYTES)
@@ -77,7 +80,12 @@ class BuiltinEncoder:
 
     @cached_property
     def background(self) -> Background:
-        """Of 1,000 ImageNet pictures, one per class, not shipped; its classifiers are the anchors."""
+        """Of 1,000 ImageNet pictures, one per class, not shipped; its classifiers are the anchors. Where
+        another was installed, that one.
+        """
+        installed = None if self._installed is None else self._installed(self.fingerprint, self.dimension)
+        if installed is not None:
+            return installed
         seen = Background.from_bytes(self._shipped.read("background.safetensors"))
         return replace(seen, anchors=self._synthesiser().classifiers)
 

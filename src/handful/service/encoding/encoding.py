@@ -20,6 +20,7 @@ from handful.service.encoding.encoders import Encoders
 from handful.service.encoding.memory import Memory
 from handful.service.encoding.pictures import Keeping, Wanted
 from handful.service.encoding.preparation import Preparation
+from handful.service.encoding.sampling import Sampling
 from handful.service.encoding.texts import Texts
 from handful.service.encoding.waiting import Waiting
 from handful.settings import Settings
@@ -69,6 +70,7 @@ class Encoding:
         self.encoders = Encoders(settings, encoder)
         self._memory = Memory(settings.embeddings_cache_bytes)
         self._texts = Texts(self._memory)
+        self._sampling = Sampling(settings.traffic_tenants, settings.data_dir)
         self._towers: dict[str, _Tower] = {}
         self._waiting = Waiting(settings.queue_images)
         self._requests = count()
@@ -112,6 +114,7 @@ class Encoding:
         for tower in self._towers.values():
             await tower.batcher.close()
         await self._texts.close()
+        await self._sampling.close()
         await self.encoders.close()
 
     def encoder(self, name: str | None = None) -> Encoder:
@@ -275,6 +278,7 @@ class Encoding:
             tracing.took("encode", encode)
             timings.encode = max(timings.encode, encode)
             X = np.stack([item.row for item in encoded])
+            self._sampling.saw(tenant, encoder, X[0])
             self._memory.put("image", tenant, encoder.fingerprint, f"{digest} {policy}", X)
         return Picture(
             X=X,
