@@ -34,7 +34,7 @@ def traced(
             warnings.simplefilter("ignore")  # of torch about its own future
             program = torch.onnx.export(
                 module.eval(),
-                tuple(inputs),
+                tuple(given.clone() for given in inputs),  # one tensor given twice would be one input
                 input_names=list(names),
                 opset_version=OPSET,
                 dynamic_shapes=tuple({0: batch} for _ in inputs),

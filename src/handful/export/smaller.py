@@ -10,13 +10,19 @@ _MATRICES = ["MatMul", "Gemm", "Attention", "Gather"]
 
 
 def halved(graph: "ModelProto") -> "ModelProto":
-    """Weights and arithmetic in float16; inputs and outputs stay as they are."""
+    """Weights and arithmetic in float16; inputs, outputs and layers' normalisations stay as they are.
+
+    Normalisations, whose sums float16 holds badly, are no part of a model's size; and releases of ONNX
+    Runtime crash over some graphs that have them in float16.
+    """
     import onnx
-    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
     copy: ModelProto = onnx.ModelProto.FromString(graph.SerializeToString())
     converted: ModelProto = convert_float_to_float16(
-        onnx.shape_inference.infer_shapes(copy), keep_io_types=True
+        onnx.shape_inference.infer_shapes(copy),
+        keep_io_types=True,
+        op_block_list=[*DEFAULT_OP_BLOCK_LIST, "LayerNormalization"],
     )
     return converted
 
