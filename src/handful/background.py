@@ -94,6 +94,11 @@ class Background:
         )
 
     @property
+    def said(self) -> str:
+        """In words: which it is, and of how many pictures."""
+        return f"{self.fingerprint} of {self.count} pictures"
+
+    @property
     def dimension(self) -> int:
         """Columns D of the embeddings."""
         return len(self.mean)
@@ -187,6 +192,15 @@ class Background:
             )
         except (KeyError, ValueError, TypeError, OverflowError) as exc:
             raise HeadError(f"this background is damaged: {exc}; profile the encoder again") from None
+
+
+def said_of(background: Background | None) -> str:
+    """In words, for those who ask what a head was made with.
+
+    >>> said_of(None)
+    'none: the shots alone'
+    """
+    return "none: the shots alone" if background is None else background.said
 
 
 def _directions(anchors: NDArray[np.generic], dimension: int) -> NDArray[np.int8]:

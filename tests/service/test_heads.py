@@ -210,6 +210,86 @@ async def test_a_background_that_changed_makes_no_classifier_unusable(
         assert fits == ["auto", "auto"]
 
 
+async def test_a_head_made_without_a_background_is_compiled_again_once_there_is_one(
+    opened, taught, rows, tiny_encoder_class, fits
+):
+    async with opened(tiny_encoder_class()) as service:
+        id = await taught(service)
+        before = await asked(service, id, rows(0))
+    async with opened(tiny_encoder_class(background=_background(1))) as service:
+        after = await asked(service, id, rows(0))
+        assert fits == ["auto", "auto"]
+        assert after.predictions[0].probability != before.predictions[0].probability
+    async with opened(tiny_encoder_class(background=_background(1))) as service:
+        assert (await asked(service, id, rows(0))).predictions == after.predictions
+
+
+async def test_heads_that_stay_answer_as_they_did_when_the_background_is_another(
+    opened, taught, rows, tiny_encoder_class, tmp_path
+):
+    Q = rows(0, 5, blur=0.8)
+    answers = {}
+    async with opened(tiny_encoder_class(background=_background(1))) as service:
+        for method in ("auto", "lda"):
+            id = await taught(service, method=method)
+            await pinned(service, id, rows)
+            answers[id] = (await asked(service, id, Q)).predictions
+        for method in ("tip-f", "clip-adapter"):
+            id = await taught(service)
+            job = await service.jobs.submit("default", "train", id, {"method": method})
+            *_, last = [state async for state in service.jobs.events("default", job.id)]
+            assert last.status == "succeeded", last.error
+            answers[id] = (await asked(service, id, Q)).predictions
+    async with opened(tiny_encoder_class(background=_background(2))) as service:
+        assert {id: (await asked(service, id, Q)).predictions for id in answers} == answers
+    for file in (tmp_path / "backgrounds" / "kept").iterdir():
+        file.unlink()
+    async with opened(tiny_encoder_class(background=_background(2))) as service:
+        first, *_ = answers
+        with pytest.raises(ConflictError, match=r"needs the background [0-9a-f]{16} of its encoder"):
+            await asked(service, first, Q)
+        await service.classifiers.patch("default", first, ClassifierPatch(method="auto"))
+        assert (await asked(service, first, Q)).predictions
+
+
+async def test_a_package_is_read_by_the_background_that_its_head_names(
+    opened, taught, rows, tiny_encoder_class
+):
+    Q = rows(0, 5, blur=0.8)
+    async with opened(tiny_encoder_class(background=_background(1))) as service:
+        id = await taught(service)
+        await pinned(service, id, rows)
+        before = (await asked(service, id, Q)).predictions
+    async with opened(tiny_encoder_class(background=_background(2))) as service:
+        package = await service.transfer.export("default", id)
+        view = await service.transfer.import_classifier("default", package)
+        assert (await asked(service, view.record.id, Q)).predictions == before
+
+
+async def test_a_folder_that_cannot_be_written_keeps_no_background_and_hinders_no_answer(
+    opened, taught, rows, tiny_encoder_class, tmp_path, caplog
+):
+    (tmp_path / "backgrounds").write_text("a file where the folder should be")
+    async with opened(tiny_encoder_class(background=_background(1))) as service:
+        id = await taught(service)
+        assert (await asked(service, id, rows(0))).predictions[0].label == "red"
+    assert "background of encoder tiny could not be kept" in caplog.text
+
+
+async def pinned(service, id, rows):
+    """An older version answers, in closed form."""
+    version = (await asked(service, id, rows(0))).version
+    await service.shots.add("default", id, [NewShot(label="red", row=rows(0)[0])])
+    await service.versions.activate("default", id, version)
+
+
+def _background(seed):
+    """As it comes out of a file."""
+    return Background.from_bytes(
+        Background.fit(np.random.default_rng(seed).standard_normal((64, 28))).to_bytes()
+    )
+
+
 async def test_a_pinned_head_that_is_gone_is_said(opened, taught, rows):
     async with opened() as service:
         id = await taught(service)

@@ -139,7 +139,12 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
     text_cosines = text.cosines(u[chosen] - centre)
     text_weight = text.weight(np.where(judged[:, None], logits, 0.0), text_cosines, part.y, weights)
     functionals += text_weight / length * text.directions
-    found |= {"sharpness": final, "text_weight": text_weight}
+    seen_by_background = 0 if background is None else background.count  # 0: the shots alone
+    found |= {
+        "sharpness": final,
+        "text_weight": text_weight,
+        "background_pictures": float(seen_by_background),
+    }
     scorer = ClassRows(
         rows=space.functionals(functionals).astype(np.float32),
         offsets=offsets,

@@ -365,6 +365,16 @@ class Head:
         return as_rows(Q, name="Q", dimension=self.dimension)
 
 
+def named_background(data: bytes) -> str | None:
+    """Fingerprint of the background that a head's bytes name; None: it was made without one.
+
+    Raises HeadError for bytes that are no head.
+    """
+    _, settings = unpack("head", _FORMAT_VERSION, data)
+    named = settings.get("background")
+    return None if named is None else str(named)
+
+
 def fit_head(
     method: str,
     X: ArrayLike,

@@ -7,6 +7,7 @@ import numpy as np
 
 from handful.adapters import Head, fit_head
 from handful.adapters.support import Support
+from handful.background import said_of
 from handful.classifier import FewShotClassifier
 from handful.encoders import load_encoder
 from handful.errors import EncoderError, SupportError
@@ -123,10 +124,17 @@ def settings_of(classifier: FewShotClassifier) -> dict[str, str]:
         "views": classifier.views,
         "words": "class names and descriptions" if _text(classifier.head_) is not None else "not used",
         "domain": classifier.domain or "",
-        "background": classifier.head_.background_fingerprint or "none",
+        "background": _background(classifier.head_),
         "unknown below": f"{classifier.unknown_threshold:g}",
     }
     return {name: value for name, value in said.items() if value}
+
+
+def _background(head: Head) -> str:
+    support = head.support
+    if support is not None:
+        return said_of(support.background)
+    return head.background_fingerprint or said_of(None)
 
 
 def _names(classifier: FewShotClassifier) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Heads that are ready to answer: compiled where they are behind, once, and kept in bounded memory."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from cachetools import LRUCache
 
-from handful.adapters.head import Head, fit_head
+from handful.adapters.head import Head, fit_head, named_background
 from handful.background import Background
 from handful.encoders import Encoder
+from handful.encoders.backgrounds import Backgrounds
 from handful.errors import ConflictError, HeadError, RequestError, SupportError
 from handful.rows import Rows
 from handful.service import metrics
@@ -28,6 +30,8 @@ from handful.storage.store import Store
 
 if TYPE_CHECKING:
     from handful.retrieval.two_stages import TwoStages
+
+_LOG = logging.getLogger(__name__)
 
 KEPT = 5  # closed-form heads that stay, the newest
 TRAINED = ("tip-f", "clip-adapter")  # methods that need a job
@@ -101,6 +105,8 @@ class Heads:
             settings.heads_cache_bytes, getsizeof=lambda entry: entry.nbytes
         )
         self._making: dict[Hashable, asyncio.Task[ReadyHead]] = {}
+        self._backgrounds = Backgrounds(settings.data_dir)
+        self._kept: set[str] = set()  # fingerprints of encoders whose background is
         self._keeping: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
         self.indexes = Indexes(store, settings.data_dir / "indexes", settings.exact_classes)
 
@@ -185,7 +191,18 @@ class Heads:
                 f"classifier {record.id} was taught with encoder {record.encoder!r} of fingerprint "
                 f"{record.fingerprint}, and this service has {encoder.fingerprint}; teach it again"
             )
+        if encoder.fingerprint not in self._kept:
+            self._kept.add(encoder.fingerprint)
+            await asyncio.to_thread(self._keep_background, encoder)
         return encoder
+
+    def _keep_background(self, encoder: Encoder) -> None:
+        """Heads that are made with it can be read when the encoder has another one."""
+        try:
+            if (background := encoder.background) is not None:
+                self._backgrounds.keep(background)
+        except OSError as exc:
+            _LOG.warning("the background of encoder %s could not be kept: %s", encoder.name, exc)
 
     async def _make(self, record: ClassifierRecord) -> ReadyHead:
         encoder = await self.encoder_of(record)
@@ -193,7 +210,7 @@ class Heads:
         if record.pinned is None:
             ready = await self._in_closed_form(record, kept, encoder)
         elif kept is not None:
-            ready = await asyncio.to_thread(_restored, *kept, encoder)
+            ready = await asyncio.to_thread(self._pinned, *kept, encoder)
             now = await self._store.classes_keyed(record.tenant, record.id, ready.keys)
             names = (now[key].name if key in now else name for key, name in kept[0].classes)
             ready = replace(ready, names=tuple(names), as_of=record.support_version)
@@ -210,7 +227,7 @@ class Heads:
     ) -> ReadyHead:
         if kept is not None:
             try:
-                return await asyncio.to_thread(_restored, *kept, encoder)
+                return await asyncio.to_thread(_current, *kept, encoder)
             except ConflictError:  # of another build or background; what it was made of is still there
                 metrics.HEADS_LOST.inc()
         return await self._compiled(record, encoder)
@@ -220,7 +237,22 @@ class Heads:
         kept, data = await asyncio.to_thread(recipe.made)
         self._keep(recipe.rows.classifier, kept, data)
         # Restored, not the head at hand: every process answers with the same numbers.
-        return await asyncio.to_thread(_restored, kept, data, encoder)
+        return await asyncio.to_thread(_restored, kept, data, encoder.background)
+
+    def _pinned(self, kept: HeadRecord, data: bytes, encoder: Encoder) -> ReadyHead:
+        """By the background that it was made with, though the encoder may have another by now."""
+        return _restored(kept, data, self.background_of(data, encoder))
+
+    def background_of(self, data: bytes, encoder: Encoder) -> Background | None:
+        """That which a head names, as far as it is to be had; else the encoder's. For threads."""
+        own = encoder.background
+        try:
+            named = named_background(data)
+        except HeadError:  # said in full where it is read
+            return own
+        if named is None or (own is not None and own.fingerprint == named):
+            return own
+        return self._backgrounds.named(named) or own
 
     def _keep(self, record: ClassifierRecord, kept: HeadRecord, data: bytes) -> None:
         place = (record.tenant, record.id)
@@ -295,9 +327,17 @@ def _of_one_write(one: ClassifierRecord, other: ClassifierRecord) -> bool:
     return (one.support_version, one.updated) == (other.support_version, other.updated)
 
 
-def _restored(kept: HeadRecord, data: bytes, encoder: Encoder) -> ReadyHead:
+def _current(kept: HeadRecord, data: bytes, encoder: Encoder) -> ReadyHead:
+    """Raises ConflictError where it was made with another background than the encoder has, or none."""
+    ready, own = _restored(kept, data, encoder.background), encoder.background
+    if ready.head.background_fingerprint != (None if own is None else own.fingerprint):
+        raise ConflictError(f"head {kept.version} was made with another background")
+    return ready
+
+
+def _restored(kept: HeadRecord, data: bytes, background: Background | None) -> ReadyHead:
     try:
-        head = Head.from_bytes(data, encoder.background)
+        head = Head.from_bytes(data, background)
     except HeadError as exc:
         raise ConflictError(f"head {kept.version} cannot be read: {exc}") from exc
     return ReadyHead(
@@ -309,7 +349,7 @@ def _restored(kept: HeadRecord, data: bytes, encoder: Encoder) -> ReadyHead:
         as_of=kept.version,
         nbytes=_IN_MEMORY * len(data) + _OVERHEAD,
         digest=sha256(data).hexdigest()[:_DIGITS],
-        work=len(data) + (_work(encoder.background) if head.scorer.needs_background else 0),
+        work=len(data) + (_work(background) if head.scorer.needs_background else 0),
     )
 
 

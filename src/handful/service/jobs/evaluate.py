@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from handful.adapters.head import fit_head
+from handful.background import said_of
 from handful.encoders import Encoder
 from handful.errors import ConflictError, RequestError, SupportError
 from handful.evaluation import HeldOut
@@ -106,6 +107,7 @@ def _report(
     names = [one.name for one in classes]
     return {
         "method": method,
+        "background": said_of(encoder.background),
         "support_version": rows.classifier.support_version,
         "shots": len(first),
         "judged": int(held_out.judged.sum()),

@@ -1,8 +1,10 @@
 """Whether a package that fits together also is what this service could have written."""
 
 import re
+from collections.abc import Callable
 
 from handful.adapters.head import Head
+from handful.background import Background
 from handful.encoders import Encoder
 from handful.errors import HeadError, RequestError
 from handful.service.classes import NewClass
@@ -10,6 +12,8 @@ from handful.service.classifiers import NewClassifier
 from handful.service.names import checked_name
 from handful.service.new_shots import NewShot, check_shot
 from handful.service.transfer.package import Kept, Package
+
+BackgroundOf = Callable[[bytes, Encoder], Background | None]  # of a head's bytes
 
 _SHOT = re.compile(r"[0-9a-z]{26}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -35,9 +39,10 @@ def asked_for(package: Package) -> NewClassifier:
     )
 
 
-def check_package(package: Package, encoder: Encoder) -> None:
+def check_package(package: Package, encoder: Encoder, background_of: BackgroundOf) -> None:
     """Numbers, shots and heads; the settings and classes are checked where a classifier is prepared.
 
+    background_of : what each head was made with, as `Heads` finds it.
     Raises RequestError.
     """
     told = package.classifier
@@ -75,13 +80,13 @@ def check_package(package: Package, encoder: Encoder) -> None:
             )
         )
     for head in package.heads:
-        _check_head(head, encoder)
+        _check_head(head, encoder, background_of)
 
 
-def _check_head(kept: Kept, encoder: Encoder) -> None:
+def _check_head(kept: Kept, encoder: Encoder, background_of: BackgroundOf) -> None:
     record, data = kept
     try:
-        head = Head.from_bytes(data, encoder.background)
+        head = Head.from_bytes(data, background_of(data, encoder))
     except HeadError as exc:
         raise RequestError(f"head {record.version} of this package cannot be read: {exc}") from exc
     if head.class_count != len(record.classes) or head.dimension != encoder.dimension:

@@ -117,7 +117,7 @@ class Transfer:
         encoder = await self._heads.encoder_of(
             replace(view.record, fingerprint=package.classifier.fingerprint)
         )
-        await asyncio.to_thread(check_package, package, encoder)
+        await asyncio.to_thread(check_package, package, encoder, self._heads.background_of)
         try:
             shots = await self._put_pictures(tenant, id, package)
             counts = Counter(shot.class_key for shot in shots)
