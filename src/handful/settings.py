@@ -33,6 +33,9 @@ class Settings(BaseSettings):
         min_length=1,
         description="ONNX Runtime's devices in order of preference, between commas",
     )
+    encoder_precision: Literal["fp32", "fp16", "int8"] = Field(
+        default="fp32", description="which of an encoder's files are run, where it has several"
+    )
     offline: bool = Field(default=False, description="whether to fetch no encoder from a model hub")
     image_max_bytes: ByteSize = Field(
         default=ByteSize(20 * 2**20), ge=1, description="largest file of a picture, as 20971520 or 20MiB"

@@ -1,95 +1,96 @@
-"""Commands about encoders: list, info, profile."""
+"""Commands about encoders: list, info, fetch, profile."""
 
-from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from handful.cli import options
-from handful.cli.pictures import named_pictures
+from handful.cli.encoder_rows import HEADER, NOTES, NUMBERS, Order, Precision, in_order, rows
+from handful.cli.encoder_speed import benchmark
+from handful.cli.profile import profile
 from handful.cli.terminal import answer_json, answer_table, progress, say
 
 app = typer.Typer(no_args_is_help=True, help="The encoders: what sees pictures and reads words.")
+app.command(no_args_is_help=True)(benchmark)
+app.command(no_args_is_help=True)(profile)
 
 
 @app.command(name="list")
-def list_encoders(json: options.Json = False) -> None:
-    """List the encoders that Handful knows by name."""
-    from handful.encoders.catalogue import CATALOGUE
-
+def list_encoders(
+    sort: Annotated[
+        Order | None,
+        typer.Option(help="The best first; speed as `handful encoders benchmark` has measured it here."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """List the encoders that Handful knows by name, to choose one by accuracy, size, speed and licence."""
+    listed = in_order(rows(), sort)
     if json:
-        answer_json({"encoders": [asdict(entry) for entry in CATALOGUE.values()]})
+        answer_json({"encoders": [row.as_dict() for row in listed]})
         return
-    answer_table(
-        ["name", "models", "columns", "parameters", "ImageNet top-1", "licence"],
-        [
-            [
-                entry.name,
-                entry.title,
-                str(entry.dimension),
-                f"{(entry.image_parameters + entry.text_parameters) / 1e6:.0f} M",
-                f"{entry.imagenet_top1:.1f}%",
-                entry.licence,
-            ]
-            for entry in CATALOGUE.values()
-        ],
-        right=[2, 3, 4],
-    )
+    answer_table(HEADER, [row.cells() for row in listed], right=NUMBERS)
+    say(NOTES)
 
 
 @app.command(no_args_is_help=True)
 def info(
-    name: Annotated[str, typer.Argument(help="Name of an encoder.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(help="Name of an encoder, folder, or org/name of a hub.", show_default=False),
+    ],
     json: options.Json = False,
 ) -> None:
-    """Say what is known of an encoder."""
-    from handful.encoders import load_encoder
-    from handful.encoders.catalogue import CATALOGUE
+    """Say what is known of an encoder. Nothing is fetched for it."""
+    from handful.cli.encoder_facts import facts
 
-    encoder = load_encoder(name)
-    entry = CATALOGUE[name]
-    background = encoder.background
-    said = {
-        **asdict(entry),
-        "fingerprint": encoder.fingerprint,
-        "background_pictures": None if background is None else background.count,
-    }
+    said = facts(name)
     if json:
         answer_json(said)
         return
     answer_table(
         ["", ""],
-        [[key.replace("_", " "), "" if value is None else str(value)] for key, value in said.items()],
+        [[key.replace("_", " "), _text(value)] for key, value in said.items() if key != "measured"],
     )
+    for key, value in (said["measured"] or {}).items():
+        typer.echo(f"measured {key.replace('_', ' ')}\t{_text(value)}")
+    if said.get("warning"):
+        say(f"licence: {said['warning']}", style="yellow")
 
 
 @app.command(no_args_is_help=True)
-def profile(
-    pictures: Annotated[
-        list[str],
-        typer.Argument(help="A folder of many pictures of anything, without labels.", show_default=False),
+def fetch(
+    name: Annotated[
+        str, typer.Argument(help="Name of an encoder, or org/name[@revision] of a hub.", show_default=False)
     ],
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to write the background (safetensors)."),
-    ],
-    encoder: options.EncoderName = "builtin",
+    precision: Annotated[
+        Precision | None, typer.Option(help="Which of its files; otherwise HANDFUL_ENCODER_PRECISION.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask the hub for the newest state, and check every file.")
+    ] = False,
 ) -> None:
-    """Compute an encoder's background: how it sees pictures of anything. A thousand is a good number."""
-    from handful.encoders import load_encoder
-    from handful.encoders import profile as profiled
+    """Fetch an encoder's files from a hub, check them, and print their folder. Then it works offline."""
+    from handful.encoders.catalogue import CATALOGUE
+    from handful.encoders.hub import fetched
+    from handful.settings import Settings
 
-    _, sources = named_pictures(pictures)
-    with progress("Encoding") as told:
-        background = profiled(
-            load_encoder(encoder),
-            sources,
-            progress=None if told is None else lambda done: told(done, len(sources)),
+    settings = Settings()
+    entry = CATALOGUE.get(name)
+    if entry is not None and entry.layout == "package":
+        say(f"{name} is inside the package; there is nothing to fetch")
+        return
+    if entry is not None and entry.warning is not None:
+        say(f"licence of {name}: {entry.warning}", style="yellow")
+    with progress("Fetching (bytes)") as told:
+        folder = fetched(
+            name if entry is None else entry.hub_id,
+            settings=settings,
+            precision=settings.encoder_precision if precision is None else precision.value,
+            progress=told,
+            again=again,
         )
-    draft = output.with_name(f".{output.name}.part")
-    draft.write_bytes(background.to_bytes())
-    draft.replace(output)
-    typer.echo(f"{output}: background of {background.count} pictures, {background.dimension} columns")
-    if background.count < 500:
-        say(f"{background.count} pictures are few; a thousand of all kinds make a steadier background")
+    typer.echo(folder)
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

@@ -14,6 +14,7 @@ BUILTIN = Entry(
     file_bytes=38_000_000,
     imagenet_top1=77.6,
     imagenet_source="measured here; of its trained classifier, not zero-shot",
+    zero_shot=False,
     trained_on="ImageNet-1k; a billion pairs of sentences",
     note="Inside the package, runs offline on any CPU; words work near ImageNet's 1,000 things only.",
     layout="package",

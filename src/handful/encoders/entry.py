@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from handful.errors import EncoderError
+
 Layout = Literal["package", "immich", "transformers.js"]
 
 _BYTES = {"fp32": 4, "fp16": 2, "int8": 1}  # of a parameter
@@ -21,8 +23,9 @@ class Entry:
     licence: str
     warning: str | None = None  # where the licence forbids what users of Handful may want
     file_bytes: int | None = None  # of both towers, where they were weighed
-    imagenet_top1: float | None  # %, zero-shot; of the builtin one, of its trained classifier
+    imagenet_top1: float | None  # %
     imagenet_source: str | None = None
+    zero_shot: bool = True  # whether that is without a shot, or of a classifier trained on ImageNet
     trained_on: str
     note: str  # one sentence: for what, and for what not
     repository: str | None = None  # of a hub, with ONNX files that are read as they are
@@ -43,6 +46,19 @@ class Entry:
         if self.file_bytes is not None:
             return self.file_bytes
         return None if self.parameters is None else self.parameters * _BYTES[precision]
+
+    @property
+    def hub_id(self) -> str:
+        """Where its files are: org/name, with @revision where one is pinned.
+
+        Raises EncoderError where no hub is known to have them, with the command that makes them.
+        """
+        if self.repository is None:
+            raise EncoderError(
+                f"no ONNX files of {self.name} are known on a hub; make them where torch is installed: "
+                f"handful encoders export {self.export} -o {self.name}"
+            )
+        return self.repository if self.revision is None else f"{self.repository}@{self.revision}"
 
     def as_dict(self) -> dict[str, Any]:  # Any: JSON
         """For JSON, with the reckoned figures."""
