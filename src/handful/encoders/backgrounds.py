@@ -28,6 +28,10 @@ class Backgrounds:
         self._folder = data / FOLDER
         self._known: set[str] = set()
 
+    def __bool__(self) -> bool:
+        """Whether any is installed."""
+        return any(self._folder.glob("*.safetensors"))
+
     def installed(self, encoder: str, dimension: int) -> Background | None:
         """The one installed for the encoder of a fingerprint, D columns wide; None where there is none.
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from threading import Lock
 
+from handful.encoders.backgrounds import Backgrounds
 from handful.encoders.base import Encoder
 from handful.encoders.builtin import BuiltinEncoder
 from handful.encoders.cache import CachedEncoder
@@ -13,7 +14,7 @@ from handful.errors import EncoderError
 from handful.images import Limits
 from handful.settings import Settings
 
-_Wanted = tuple[str, SessionOptions, Limits]
+_Wanted = tuple[str, SessionOptions, Limits, Path | None]
 _LOADED: dict[_Wanted, Encoder] = {}
 _CACHED: dict[tuple[_Wanted, Path, int], Encoder] = {}
 _LOCK = Lock()
@@ -47,11 +48,13 @@ def load_encoder(
 
 def _loaded(name: str, settings: Settings, cached: bool) -> Encoder:
     options, limits = _options(settings), _limits(settings)
-    wanted = (name, options, limits)
+    backgrounds = Backgrounds(settings.data_dir)
+    # Towers are shared by all data folders but those that have backgrounds of their own.
+    wanted = (name, options, limits, settings.data_dir if backgrounds else None)
     kept = (wanted, settings.cache_dir, int(settings.cache_bytes))
     with _LOCK:
         if wanted not in _LOADED:
-            _LOADED[wanted] = BuiltinEncoder(options=options, limits=limits)
+            _LOADED[wanted] = BuiltinEncoder(options=options, limits=limits, installed=backgrounds.installed)
         if not cached:
             return _LOADED[wanted]
         if kept not in _CACHED:
