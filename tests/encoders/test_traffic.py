@@ -58,7 +58,7 @@ def test_traffic_of_several_starts_and_folders_is_one_background(tmp_path, encod
 
 def test_few_pictures_make_no_background(tmp_path, encoder) -> None:
     Traffic(tmp_path).add("seen-1", Moments.of(rows(499)))
-    with pytest.raises(EncoderError, match="statistics of 499 pictures by encoder 'seen' .*500 are needed"):
+    with pytest.raises(EncoderError, match=r"statistics of 499 pictures by encoder 'seen' .*500 are needed"):
         background_of_traffic(encoder, [tmp_path])
     with pytest.raises(EncoderError, match="statistics of 0 pictures"):
         background_of_traffic(encoder, [tmp_path / "nothing"])
