@@ -10,6 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import onnx
 import pytest
 from tests.encoders.hub_server import Hub, commit_of, running
 
@@ -125,6 +127,29 @@ def test_what_was_fetched_is_used_without_asking_the_hub_and_means_the_same(plac
     assert newer != folder
     assert (newer / "visual/model.onnx").read_bytes() == content("retrained")
     assert fetched(NAME, settings=place.settings) == newer
+
+
+def test_weights_are_fetched_from_wherever_the_graph_says_they_are(place: Place, tmp_path: Path) -> None:
+    tensor = onnx.numpy_helper.from_array(np.ones((40, 40), np.float32), "weights")
+    node = onnx.helper.make_node("Identity", ["weights"], ["out"])
+    out = onnx.helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, [40, 40])
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [out], [tensor]))
+    onnx.save(
+        model,
+        tmp_path / "model.onnx",
+        save_as_external_data=True,
+        location="onnx__MatMul_7",
+        size_threshold=0,
+    )
+    graph, data = (tmp_path / "model.onnx").read_bytes(), (tmp_path / "onnx__MatMul_7").read_bytes()
+    files = immich() | {"textual/model.onnx": graph, "textual/onnx__MatMul_7": data, "textual/other": b"x"}
+    place.hub.repositories["org/large"] = files
+    folder = fetched("org/large", settings=place.settings)
+    assert (folder / "textual/onnx__MatMul_7").read_bytes() == data
+    assert "textual/other" not in files_of(folder)
+    del files["textual/onnx__MatMul_7"]
+    with pytest.raises(EncoderError, match=r"has no textual/onnx__MatMul_7, where a graph"):
+        fetched("org/large", settings=place.settings, again=True)
 
 
 def test_a_revision_is_pinned(place: Place) -> None:

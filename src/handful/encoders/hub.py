@@ -12,7 +12,7 @@ from hashlib import sha1, sha256
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
-from handful.encoders.hub_files import chosen
+from handful.encoders.hub_files import chosen, weights
 from handful.encoders.hub_record import Record, recorded
 from handful.errors import EncoderError
 from handful.settings import Settings
@@ -148,30 +148,45 @@ def _fetch(
             size=file.size or 0, digest=file.lfs.sha256 if file.lfs is not None else file.blob_id
         )
         for file in said.siblings or ()
+        if ".." not in file.rfilename.split("/") and not file.rfilename.startswith("/")
     }
     if said.sha is None:
         raise EncoderError(
             f"{wanted}: {constants.ENDPOINT} names no commit of it; is HF_ENDPOINT a model hub?"
         )
     names = chosen(set(listed), precision, str(wanted))
-    total = sum(listed[name].size for name in names)
-    _room(total, wanted)
-    bar = None if progress is None else _bar(progress, total)
-    paths = {name: _download(wanted, name, said.sha, listed[name], bar) for name in names}
+    tally = _Tally(sum(listed[name].size for name in names), progress)
+    _room(tally.total, wanted)
+    paths = {name: _download(wanted, name, said.sha, listed[name], tally) for name in names}
+    further = _further(paths, listed, wanted)
+    tally.total += sum(listed[name].size for name in further)
+    _room(sum(listed[name].size for name in further), wanted)
+    for name in further:
+        _download(wanted, name, said.sha, listed[name], tally)
+    names += further
     folder = paths[names[0]].parents[len(PurePosixPath(names[0]).parts) - 1]
     _check_own(folder, listed, names, wanted)
     record.write(folder=folder, commit=said.sha, sizes={name: listed[name].size for name in names})
     return folder
 
 
-def _download(wanted: Reference, name: str, commit: str, remote: _Remote, bar: "type[tqdm] | None") -> Path:
+def _further(paths: dict[str, Path], listed: dict[str, _Remote], wanted: Reference) -> list[str]:
+    """Files with weights that the graphs name, and that were not fetched by their own names."""
+    named = {place for name, path in paths.items() if name.endswith(".onnx") for place in weights(path, name)}
+    missing = sorted(named - set(listed))
+    if missing:
+        raise EncoderError(f"{wanted} has no {missing[0]}, where a graph of it says its weights are")
+    return sorted(named - set(paths))
+
+
+def _download(wanted: Reference, name: str, commit: str, remote: _Remote, tally: "_Tally") -> Path:
     """One file. What is not as the hub says is thrown away and fetched once more."""
     from huggingface_hub import hf_hub_download
 
     for once_more in (False, True):
         path = Path(
             hf_hub_download(
-                wanted.repository, name, revision=commit, force_download=once_more, tqdm_class=bar
+                wanted.repository, name, revision=commit, force_download=once_more, tqdm_class=tally.bar
             )
         )
         if remote.matches(path):
@@ -215,25 +230,38 @@ def _room(total: int, wanted: Reference) -> None:
         )
 
 
-def _bar(progress: Told, total: int) -> "type[tqdm]":
-    """A progress bar of the hub's client that draws nothing and tells of all files together."""
-    from tqdm import tqdm as base
+class _Tally:
+    """Bytes of all files together."""
 
-    done = 0
+    def __init__(self, total: int, progress: Told | None) -> None:
+        self.total = total
+        self._progress = progress
+        self._done = 0
 
-    class Bar(base):  # type: ignore[misc] # it has no types
-        def __init__(self, *args: Any, initial: int = 0, **options: Any) -> None:  # Any: tqdm's own
-            options.pop("name", None)
-            super().__init__(*args, **{**options, "disable": True})
-            self.update(initial)
+    def add(self, count: int) -> None:
+        """So many more are there."""
+        self._done += count
+        if self._progress is not None:
+            self._progress(min(self._done, self.total), self.total)
 
-        def update(self, n: float | None = 1) -> bool | None:
-            nonlocal done
-            done += int(n or 0)
-            progress(min(done, total), total)
-            return None
+    @property
+    def bar(self) -> "type[tqdm]":
+        """A progress bar for the hub's client, that draws nothing."""
+        from tqdm import tqdm as base
 
-    return Bar
+        add = self.add
+
+        class Bar(base):  # type: ignore[misc] # it has no types
+            def __init__(self, *args: Any, initial: int = 0, **options: Any) -> None:  # Any: tqdm's own
+                options.pop("name", None)
+                super().__init__(*args, **{**options, "disable": True})
+                add(initial)
+
+            def update(self, n: float | None = 1) -> bool | None:
+                add(int(n or 0))
+                return None
+
+        return Bar
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Which files of a model's repository one precision needs."""
 
-from collections.abc import Collection
+import mmap
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
 
 from handful.errors import EncoderError
 
@@ -23,6 +25,7 @@ _BESIDE = (
     ),
 )
 _OURS = ("handful.json", "background.safetensors", "LICENSE", "LICENSE.txt", "LICENSE.md")
+_LOCATION = b"\x0a\x08location\x12"  # key of a StringStringEntryProto, and the tag of its value
 _DATA = ("_data", ".data")  # what a graph's name goes on with where its weights lie beside it
 
 
@@ -54,6 +57,31 @@ def chosen(paths: Collection[str], precision: str, name: str) -> list[str]:
         "textual/model.onnx, or onnx/vision_model.onnx and onnx/text_model.onnx; "
         "`handful encoders export` makes them of a checkpoint"
     )
+
+
+def weights(graph: Path, name: str) -> set[str]:
+    """Paths, in the repository, of files that an ONNX graph says its weights are in.
+
+    name : of the graph in the repository. Looks for the entries of external data and nothing else: what is
+    found is to be compared with what the repository has.
+    """
+    if graph.stat().st_size == 0:
+        return set()
+    with graph.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        places = set(_locations(data))
+    return {str(PurePosixPath(name).parent / place) for place in places}
+
+
+def _locations(data: mmap.mmap) -> Iterator[str]:
+    """Values of `location` among the string pairs of a protobuf."""
+    at = data.find(_LOCATION)
+    while at >= 0:
+        at += len(_LOCATION)
+        length = data[at] if at < len(data) else 0  # longer ones take two bytes, and no file has such a name
+        value = data[at + 1 : at + 1 + length]
+        if 0 < length < 128 and len(value) == length and value.isascii():
+            yield value.decode("ascii")
+        at = data.find(_LOCATION, at)
 
 
 def _graphs(paths: Collection[str], towers: tuple[str, str], precision: str) -> tuple[str, ...] | None:
