@@ -40,9 +40,10 @@ class Encoders:
     def names(self) -> list[str]:
         """Those that a caller may name, the default one first; ensembles of them besides."""
         default = self._settings.encoder if self._given is None else self._given.name
+        always = [] if self._given is not None and self._settings.encoder == "builtin" else ["builtin"]
         listed = [name for name in self._settings.encoders if name != ANY]
         catalogue = CATALOGUE if ANY in self._settings.encoders else ()
-        return list(dict.fromkeys([default, "builtin", *listed, *catalogue]))
+        return list(dict.fromkeys([default, *always, *listed, *catalogue]))
 
     def check(self, name: str) -> None:
         """Raises RequestError for a name that callers may not use, whether it is one or not."""
@@ -120,7 +121,7 @@ class Encoders:
 
     def allowed(self, name: str) -> bool:
         """Whether a caller may name it."""
-        if name in (self._settings.encoder, *self.names()):
+        if name in self.names():
             return True
         parts = name.split("+")
         return len(parts) > 1 and all(map(self.allowed, parts))
