@@ -122,7 +122,7 @@ def _towers(model: TorchModel) -> dict[str, onnx.ModelProto]:
     pictures = torch.zeros(2, 3, model.side, model.side)
     ids = torch.ones(2, model.context, dtype=torch.int32)
     return {
-        "visual": graph.traced(model.image_tower, [pictures], names=["image"], outputs=["embedding"]),
+        "visual": graph.traced(model.image_graph, [pictures], names=["image"], outputs=["embedding"]),
         "textual": graph.traced(
             model.text_tower, [ids for _ in model.text_inputs], names=model.text_inputs, outputs=["embedding"]
         ),

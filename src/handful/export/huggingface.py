@@ -83,6 +83,7 @@ def _seen(model: Any, config: Any, tokenizer: Any, processor: Any, origin: str) 
         origin=origin,
         licence=None,
         image_tower=_ImageTower(model),
+        image_graph=_ImageTower(model),
         text_tower=_TextTower(model),
         text_inputs=("text",),
         dimension=dimension,

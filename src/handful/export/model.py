@@ -18,6 +18,7 @@ class TorchModel:
     origin: str  # what was exported, as it was named
     licence: str | None  # as its own files say it
     image_tower: nn.Module  # (B, 3, S, S) float32 → (B, D), not normalised
+    image_graph: nn.Module  # the same function, as it is exported: branches of convolutions may be merged
     text_tower: nn.Module  # of `text_inputs`, (B, L) int32 each → (B, D), not normalised
     text_inputs: tuple[str, ...]  # ("text",), or ("input_ids", "attention_mask")
     dimension: int

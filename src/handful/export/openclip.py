@@ -30,6 +30,19 @@ class _ImageTower(nn.Module):
         return cast(Tensor, self.model.encode_image(image))
 
 
+class _MergedImageTower(nn.Module):
+    """As networks such as FastViT run once trained: branches of convolutions are one convolution."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        from timm.utils.model import reparameterize_model
+
+        self.visual = reparameterize_model(model.visual)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return cast(Tensor, self.visual(image))
+
+
 class _TextTower(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -111,6 +124,7 @@ def _seen(model: Any, config: dict[str, Any], tokenizer: Any, *, name: str, orig
         origin=origin,
         licence=None,
         image_tower=_ImageTower(model),
+        image_graph=_MergedImageTower(model),
         text_tower=_TextTower(model),
         text_inputs=("text",),
         dimension=int(config["embed_dim"]),

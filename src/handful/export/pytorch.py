@@ -5,6 +5,7 @@ from importlib import import_module
 from handful.errors import MissingExtraError
 
 _NEEDED = ("torch", "torchvision", "open_clip", "transformers", "timm", "onnx", "onnxscript")
+_HELD: list[object] = []  # torch forgets a declaration that nobody holds
 
 
 def require() -> None:
@@ -34,11 +35,8 @@ def _import_torchvision() -> None:
             raise
         import torch
 
-        global _DECLARED
-        _DECLARED = torch.library.Library("torchvision", "FRAGMENT")
+        declared = torch.library.Library("torchvision", "FRAGMENT")
+        _HELD.append(declared)
         for name in ("nms", "qnms"):
-            _DECLARED.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            declared.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         import_module("torchvision")
-
-
-_DECLARED: object = None  # torch forgets a declaration that nobody holds
