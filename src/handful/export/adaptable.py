@@ -21,7 +21,7 @@ def held(
 
     graphs : by the path of their file. Of each weight a list of parts:
     {"file", "initializer", "transposed", "rows": [from, to]}, where `rows` are those of torch's matrix that
-    the initializer holds, and `transposed` says that it holds them as columns. The parts cover the whole matrix.
+    the initializer holds, and `transposed` says that it holds them as columns. Parts cover the whole matrix.
     """
     found: dict[tuple[tuple[int, ...], bytes], list[tuple[str, str]]] = {}
     for file, graph in graphs.items():

@@ -38,7 +38,8 @@ class Parity:
         raise EncoderError(
             f"the {self.precision} export does not agree with torch: of {len(self.pictures)} pictures "
             f"the lowest cosine is {min(self.pictures):.6f}, of {len(self.texts)} texts "
-            f"{min(self.texts):.6f}, and {lowest} is needed; below it are {self._below(lowest)}. Nothing was written"
+            f"{min(self.texts):.6f}, and {lowest} is needed; below it are {self._below(lowest)}. "
+            "Nothing was written"
         )
 
     def _below(self, lowest: float) -> str:
