@@ -21,6 +21,8 @@ from pydantic_core import PydanticUndefined
 import handful
 from handful.api.app import create_app
 from handful.cli import app
+from handful.encoders.catalogue import CATALOGUE
+from handful.report.encoders import Dot, drawn
 from handful.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -47,6 +49,7 @@ def main() -> int:
 
 def pages() -> Iterator[tuple[Path, str]]:
     """Each file with generated parts, as it should be."""
+    yield DOCS / "encoders.svg", drawing()
     interface = create_app(Settings(_env_file=None)).openapi()
     yield DOCS / "openapi.json", f"{json.dumps(interface, indent=1, ensure_ascii=False)}\n"
     for name, parts in {
@@ -59,6 +62,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         "client.md": {"client": client()},
         "command.md": {"command": "\n".join(commands())},
         "decisions/index.md": {"decisions": decisions()},
+        "encoders.md": {"catalogue": catalogue()},
     }.items():
         text = (DOCS / name).read_text("utf-8")
         for part, inside in parts.items():
@@ -83,6 +87,61 @@ def decisions() -> str:
         number, _, title = path.read_text("utf-8").partition("\n")[0].removeprefix("# ").partition(". ")
         lines.append(f"{number}. [{title}]({path.name})")
     return "\n".join(lines)
+
+
+# ---- encoders
+
+
+def catalogue() -> str:
+    """A table of the catalogue by family; sources and what licences forbid below it."""
+    lines = [
+        "| name | model | columns | pixels | parameters | MB in fp32 | ImageNet | files | licence |",
+        "|---|---|---:|---:|---:|---:|---:|---|---|",
+    ]
+    sources: list[str] = []
+    forbids: dict[str, list[str]] = {}
+    for entry in CATALOGUE.values():
+        towers = [entry.image_parameters, entry.text_parameters]
+        parameters = " + ".join(f"{count / 1e6:.0f}" for count in towers if count is not None)
+        size, source = entry.about_bytes(), entry.imagenet_source
+        if source is not None and source not in sources:
+            sources.append(source)
+        if entry.warning is not None:
+            forbids.setdefault(entry.warning, []).append(f"`{entry.name}`")
+        found = "in the package" if entry.layout == "package" else "export"
+        cells = [
+            f"`{entry.name}`",
+            entry.title,
+            str(entry.dimension),
+            str(entry.image_side),
+            f"{parameters} M" if parameters else "",
+            "" if size is None else f"{size / 1e6:.0f}",
+            "" if source is None else f"{entry.imagenet_top1:.1f}% [{sources.index(source) + 1}]",
+            f"`{entry.repository}`" if entry.repository else found,
+            entry.licence if entry.warning is None else f"{entry.licence} **!**",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "Parameters are of the image and of the text tower. Sources of accuracy:", ""]
+    lines += [f"- [{number}] {source}" for number, source in enumerate(sources, 1)]
+    lines += ["", "**!** The licence limits use:", ""]
+    lines += [f"- {', '.join(names)}: {warning}" for warning, names in forbids.items()]
+    return "\n".join(lines)
+
+
+def drawing() -> str:
+    """The catalogue's accuracy against the size of its files."""
+    dots = [
+        Dot(
+            name=entry.name,
+            across=size,
+            accuracy=entry.imagenet_top1,
+            zero_shot=entry.zero_shot,
+            size=entry.image_parameters or 0,
+        )
+        for entry in CATALOGUE.values()
+        if (size := entry.about_bytes()) is not None and entry.imagenet_top1 is not None
+    ]
+    return drawn(dots, across="MB of both towers in fp32; larger circles: larger image towers", unit=1e6)
 
 
 # ---- settings

@@ -8,10 +8,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from handful.report.plots import Tick
 
-_WIDTH, _HEIGHT = 760.0, 440.0
+_WIDTH, _HEIGHT = 760.0, 500.0
 _LEFT, _TOP, _RIGHT, _BOTTOM = 56.0, 16.0, 24.0, 48.0
-_SMALLEST, _LARGEST = 4.0, 16.0  # radii in pixels
-_LETTER, _LINE = 6.2, 13.0  # pixels of a label's letter, and of its line
+_SMALLEST, _LARGEST = 3.0, 11.0  # radii in pixels
+_LETTER, _LINE = 5.8, 12.0  # pixels of a label's letter, and of its line
 _UNKNOWN = 30.0  # pixels of the strip at the bottom for encoders without a figure
 
 
@@ -59,11 +59,17 @@ def drawn(dots: Sequence[Dot], *, across: str, unit: float = 1.0) -> str:
         return bottom - (accuracy - low) / (high - low) * (bottom - _TOP)
 
     largest = max(max(dot.size for dot in dots), 1)
-    placed: list[Placed] = []
-    boxes: list[tuple[float, float, float, float]] = []
-    for dot in sorted(dots, key=lambda one: -one.size):
-        at = x(dot.across), bottom + _UNKNOWN / 2 if dot.accuracy is None else y(dot.accuracy)
-        placed.append(_placed(dot, *at, max(_LARGEST * sqrt(dot.size / largest), _SMALLEST), boxes))
+    circles = [
+        (
+            dot,
+            x(dot.across),
+            bottom + _UNKNOWN / 2 if dot.accuracy is None else y(dot.accuracy),
+            max(_LARGEST * sqrt(dot.size / largest), _SMALLEST),
+        )
+        for dot in sorted(dots, key=lambda one: -one.size)
+    ]
+    boxes = [(cx - r, cy - r, cx + r, cy + r) for _, cx, cy, r in circles]
+    placed = [_placed(dot, cx, cy, r, boxes) for dot, cx, cy, r in circles]
     marks = [
         number * 10.0**power
         for power in range(floor(left) - 1, ceil(right) + 1)
@@ -92,21 +98,27 @@ def _placed(
 ) -> Placed:
     """The label goes where it covers no other, if there is such a place."""
     wide = _LETTER * len(dot.name)
+    near, slant = radius + 4, 0.7 * radius + 3
     choices = [
-        (x + radius + 4, y + 4, "start", (x + radius + 4, y - 8)),
-        (x - radius - 4, y + 4, "end", (x - radius - 4 - wide, y - 8)),
-        (x, y - radius - 5, "middle", (x - wide / 2, y - radius - 17)),
-        (x, y + radius + 13, "middle", (x - wide / 2, y + radius + 1)),
+        *((x + near, y + 4 + up, "start") for up in (0, -6, 6)),
+        *((x - near, y + 4 + up, "end") for up in (0, -6, 6)),
+        (x, y - radius - 4, "middle"),
+        (x, y + radius + 12, "middle"),
+        *((x + slant, y + 4 + up, "start") for up in (-slant - 5, slant + 5)),
+        *((x - slant, y + 4 + up, "end") for up in (-slant - 5, slant + 5)),
     ]
 
-    def covered(corner: tuple[float, float]) -> float:
-        ours = (*corner, corner[0] + wide, corner[1] + _LINE)
+    def box(choice: tuple[float, float, str]) -> tuple[float, float, float, float]:
+        left = choice[0] - {"start": 0.0, "middle": wide / 2, "end": wide}[choice[2]]
+        return left, choice[1] - 9, left + wide, choice[1] - 9 + _LINE
+
+    def covered(choice: tuple[float, float, str]) -> float:
+        ours = box(choice)
         outside = max(_LEFT - ours[0], 0) + max(ours[2] - _WIDTH + 4, 0)
         return outside * _LINE + sum(_common(ours, other) for other in boxes)
 
-    label_x, label_y, anchor, corner = min(choices, key=lambda choice: covered(choice[3]))
-    boxes.append((*corner, corner[0] + wide, corner[1] + _LINE))
-    boxes.append((x - radius, y - radius, x + radius, y + radius))
+    label_x, label_y, anchor = found = min(choices, key=covered)
+    boxes.append(box(found))
     accuracy = "no figure" if dot.accuracy is None else f"{dot.accuracy:.1f}%"
     return Placed(
         x=x,
