@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha1, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from urllib.parse import unquote, urlsplit
 
 LARGE = 1000  # bytes from which a file is one of git LFS, named by its sha256
@@ -26,6 +26,9 @@ class Hub:
     address: str = ""
     corrupt: Counter[str] = field(default_factory=Counter)  # path: how often one byte of it is another
     cut: Counter[str] = field(default_factory=Counter)  # path: how often the connection breaks half way
+    stalled: set[str] = field(default_factory=set)  # paths of which half comes, and no more until `released`
+    released: Event = field(default_factory=Event)
+    stalling: Event = field(default_factory=Event)  # set where one stalls
     gated: set[str] = field(default_factory=set)
     status: int | None = None  # of every answer
     asked: list[str] = field(default_factory=list)  # "GET path", as they came; ranges as "GET path 12-"
@@ -92,11 +95,15 @@ class _Handler(BaseHTTPRequestHandler):
             start = int(wanted.removeprefix("bytes=").split("-")[0])
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
             data, status = data[start:], 206
-        if body and self.hub.cut[path] > 0:
-            self.hub.cut[path] -= 1
+        if body and (self.hub.cut[path] > 0 or path in self.hub.stalled):
+            stalls = path in self.hub.stalled
+            self.hub.cut[path] -= 0 if stalls else 1
             self._send(status, data, headers, body=False)
             self.wfile.write(data[: len(data) // 2])
             self.wfile.flush()
+            if stalls:
+                self.hub.stalling.set()
+                self.hub.released.wait(30)
             self.close_connection = True
             return
         self._send(status, data, headers, body=body)
@@ -141,6 +148,7 @@ def running() -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.released.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -2,10 +2,16 @@
 
 import errno
 import json
+import os
 import random
 import shutil
+import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -204,6 +210,37 @@ def test_a_broken_connection_goes_on_where_it_stopped(place: Place, monkeypatch:
     folder = fetched(NAME, settings=place.settings)
     assert (folder / "visual/model.onnx").read_bytes() == immich()["visual/model.onnx"]
     assert any(line.endswith("visual/model.onnx 2500-") for line in place.hub.asked)
+
+
+def test_a_killed_fetch_goes_on_with_the_files_that_are_missing(place: Place, tmp_path: Path) -> None:
+    place.hub.stalled.add("textual/model.onnx")
+    code = "import sys; from handful.encoders.hub import fetched; from handful.settings import Settings; "
+    code += f"fetched({NAME!r}, settings=Settings())"
+    environment = os.environ | {
+        "HF_ENDPOINT": place.hub.address,
+        "HF_HUB_CACHE": str(place.cache),
+        "HANDFUL_CACHE_DIR": str(place.settings.cache_dir),
+    }
+    with subprocess.Popen([sys.executable, "-c", code], env=environment) as process:
+        assert place.hub.stalling.wait(30)
+        process.send_signal(signal.SIGKILL)
+    place.hub.stalled.clear()
+    place.hub.released.set()
+    assert local(NAME, settings=place.settings) is None
+    (litter,) = place.cache.rglob("*.incomplete")
+    a_week_ago = time.time() - 7 * 86400
+    os.utime(litter, (a_week_ago, a_week_ago))
+    folder = fetched(NAME, settings=place.settings)
+    assert (folder / "textual/model.onnx").read_bytes() == immich()["textual/model.onnx"]
+    assert (place.hub.downloads("visual/model.onnx"), place.hub.downloads("textual/model.onnx")) == (1, 2)
+    assert not litter.exists()
+
+
+def test_several_who_want_one_model_at_once_share_a_fetch(place: Place) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        folders = set(threads.map(lambda _: fetched(NAME, settings=place.settings), range(4)))
+    assert len(folders) == 1
+    assert place.hub.downloads("visual/model.onnx") == 1
 
 
 def test_progress_counts_the_bytes_of_all_files(place: Place) -> None:

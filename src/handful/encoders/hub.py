@@ -5,8 +5,9 @@ import errno
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha1, sha256
 from pathlib import Path, PurePosixPath
@@ -25,6 +26,7 @@ Told = Callable[[int, int], None]  # bytes that are there, of how many
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _REFERENCE = re.compile(rf"(?P<repository>{_NAME}/{_NAME})(?:@(?P<revision>[A-Za-z0-9][\w./-]{{0,127}}))?")
 _PORTION = 2**20  # bytes hashed at once
+_STALE = 86400.0  # seconds without a byte, after which half a file is litter of a killed process
 _SPARE = 64 * 2**20  # bytes of disk that stay free
 
 
@@ -166,8 +168,17 @@ def _fetch(
     names += further
     folder = paths[names[0]].parents[len(PurePosixPath(names[0]).parts) - 1]
     _check_own(folder, listed, names, wanted)
+    _sweep(folder.parents[1] / "blobs")
     record.write(folder=folder, commit=said.sha, sizes={name: listed[name].size for name in names})
     return folder
+
+
+def _sweep(blobs: Path) -> None:
+    """The hub's client gives each download a file of its own, and never finds those of killed ones again."""
+    for half in blobs.glob("*.incomplete"):
+        with suppress(OSError):
+            if time.time() - half.stat().st_mtime > _STALE:
+                half.unlink()
 
 
 def _further(paths: dict[str, Path], listed: dict[str, _Remote], wanted: Reference) -> list[str]:
@@ -297,7 +308,7 @@ def _named(wanted: Reference) -> Iterator[None]:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise EncoderError(
                 f"the disk is full while {wanted} is fetched; free some, or set HF_HOME to a folder on a "
-                "larger disk: what has arrived is kept"
+                "larger disk: files that have arrived are kept"
             ) from exc
         raise EncoderError(
             f"{wanted} could not be fetched from {hub} ({_first_line(exc)}); try again"

@@ -1,11 +1,11 @@
 """What was fetched from a hub: which commit, where it lies, and how large its files are."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Record:
         """Vouch for a folder whose files were checked. sizes : bytes of each."""
         said = {"folder": str(folder), "commit": commit, "sizes": dict(sizes)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        draft = self.path.with_name(f".{self.path.name}.{uuid4().hex}")
         draft.write_text(json.dumps(said, indent=1), "utf-8")
         draft.replace(self.path)
 

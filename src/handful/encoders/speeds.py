@@ -1,9 +1,9 @@
 """What was measured of encoders on this machine, kept in the cache folder."""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from handful.encoders.speed import Speed
@@ -26,7 +26,7 @@ def keep(cache: Path, speeds: "dict[str, Speed]") -> None:
     """Put measurements beside those of other encoders."""
     cache.mkdir(parents=True, exist_ok=True)
     said = known(cache) | {name: speed.as_dict() for name, speed in speeds.items()}
-    draft = cache / f".{FILE}.{os.getpid()}"
+    draft = cache / f".{FILE}.{uuid4().hex}"
     draft.write_text(json.dumps(said, indent=1), "utf-8")
     draft.replace(cache / FILE)
 
