@@ -38,15 +38,21 @@ def test_traffic_becomes_a_background_with_a_word_of_warning(run, tmp_path, enco
     options = [part for folder in folders for part in ("--from-traffic", folder)]
     result = run("encoders", "profile", *options, "-o", file)
     assert result.exit_code == 0, result.stderr
-    assert "makes them worse: compare with `handful evaluate`" in " ".join(result.stderr.split())
+    assert "makes them worse: compare" in result.stderr
     made = Background.from_bytes(file.read_bytes())
     assert made.count == 600
     assert made.mean == pytest.approx(X.mean(axis=0), abs=1e-6)
     assert made.anchors is not None
+    refused = run("encoders", "profile", *options, "--install", "--data", tmp_path)
+    assert refused.exit_code == 2
+    assert "by 13 points at one shot, as measured. Install it for all?" in " ".join(refused.stderr.split())
+    assert not (tmp_path / "backgrounds").exists()
+    assert run("encoders", "profile", *options, "--install", "--yes", "--data", tmp_path).exit_code == 0
+    assert Backgrounds(tmp_path).installed(encoder.fingerprint, encoder.dimension).count == 600
 
 
 def test_too_little_traffic_is_one_line(run, tmp_path):
-    result = run("encoders", "profile", "--from-traffic", tmp_path, "--install", "--data", tmp_path)
+    result = run("encoders", "profile", "--from-traffic", tmp_path, "--install", "--yes", "--data", tmp_path)
     assert result.exit_code == 1
     assert "statistics of 0 pictures" in result.stderr
     assert "HANDFUL_TRAFFIC_TENANTS" in result.stderr
