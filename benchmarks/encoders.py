@@ -179,13 +179,14 @@ def _eager(model: Any, batch: np.ndarray) -> None:
 @contextmanager
 def exported(architecture: str) -> Iterator[tuple[Path, Any]]:
     """A folder and the model in torch, with random weights in the shape of an architecture of open_clip."""
+    from handful.export import export_encoder, openclip, pytorch
+
+    pytorch.require()
     import json
 
     import open_clip
     import torch
     from safetensors.torch import save_file
-
-    from handful.export import export_encoder, openclip
 
     with TemporaryDirectory() as scratch:
         source, folder = Path(scratch) / "source", Path(scratch) / architecture
