@@ -1,4 +1,4 @@
-"""Commands about encoders: list, info, fetch, profile."""
+"""Commands about encoders: list, info, fetch, benchmark, export, profile."""
 
 from typing import Annotated
 
@@ -7,11 +7,13 @@ import typer
 from handful.cli import options
 from handful.cli.encoder_rows import HEADER, NOTES, NUMBERS, Order, Precision, in_order, rows
 from handful.cli.encoder_speed import benchmark
+from handful.cli.export import export
 from handful.cli.profile import profile
 from handful.cli.terminal import answer_json, answer_table, progress, say
 
 app = typer.Typer(no_args_is_help=True, help="The encoders: what sees pictures and reads words.")
 app.command(no_args_is_help=True)(benchmark)
+app.command(no_args_is_help=True)(export)
 app.command(no_args_is_help=True)(profile)
 
 

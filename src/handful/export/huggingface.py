@@ -161,6 +161,7 @@ def _preprocess(processor: Any, side: int, origin: str) -> dict[str, Any]:
         "interpolation": resample,
         "resize_mode": mode,
         "fill_color": 0,
+        "crop_rounding": "down",  # an odd margin is cut in half so; open_clip and torchvision round it
     }
 
 
