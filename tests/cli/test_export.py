@@ -3,9 +3,7 @@
 import sys
 
 import pytest
-from typer.testing import CliRunner
 
-from handful.cli import app
 from handful.errors import EncoderError, MissingExtraError
 from handful.export import export_encoder
 
@@ -24,10 +22,10 @@ def test_without_the_extra_the_error_names_it_and_nothing_is_written(tmp_path):
 
 
 @pytest.mark.usefixtures("no_torch")
-def test_the_command_says_so_too(tmp_path):
-    done = CliRunner().invoke(app, ["encoders", "export", "ViT-B-32", "-o", str(tmp_path / "out")])
+def test_the_command_says_so_too(run, tmp_path):
+    done = run("encoders", "export", "ViT-B-32", "-o", tmp_path / "out")
     assert done.exit_code == 1
-    assert isinstance(done.exception, MissingExtraError)
+    assert "pip install 'handful[export]'" in done.stderr
 
 
 def test_a_folder_that_is_there_is_refused_before_anything_is_loaded(tmp_path):
