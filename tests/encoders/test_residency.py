@@ -95,6 +95,15 @@ def test_one_that_was_weighed_before_finds_room_before_it_comes(residency, clock
     assert loaded(one, two, three) == ["one", "three"]
 
 
+def test_one_that_says_what_it_needs_finds_room_before_it_comes_the_first_time(residency, clock):
+    one, two = Weight("one", 80), Weight("two", 80)
+    two.needed_bytes = 80 * MB
+    room = residency(100)
+    use(room, clock, one)
+    with room.used(two):
+        assert loaded(one, two) == []
+
+
 def test_one_larger_than_all_the_room_is_loaded_alone_and_the_log_says_so(residency, clock, caplog):
     small, large = Weight("small", 10), Weight("large", 150)
     room = residency(100)
@@ -198,6 +207,61 @@ def test_the_builtin_encoder_loads_once_for_many_threads_and_again_after_it_was_
     assert encoder.loaded_bytes == 0
     np.testing.assert_array_equal(encoder.encode_prepared(blank), rows[0])
     assert encoder._image_tower.made == 2
+
+
+_TURNS = """
+import ctypes, json, os, shutil, sys, threading
+from pathlib import Path
+import numpy as np
+from handful.encoders.builtin import BuiltinEncoder
+from handful.encoders.residency import Residency
+from handful.encoders.session import SessionOptions
+from handful.encoders.shipped import FOLDER, Shipped
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+other = Path(sys.argv[1]) / "other"
+shutil.copytree(FOLDER, other)
+manifest = json.loads((other / "manifest.json").read_text())
+(other / "manifest.json").write_text(json.dumps({**manifest, "copy": True}))
+one_thread = SessionOptions(threads=1)
+both = [BuiltinEncoder(options=one_thread, shipped=Shipped.open(folder)) for folder in (FOLDER, other)]
+assert both[0].fingerprint != both[1].fingerprint
+room = Residency(most_bytes=500 * 2**20, idle_seconds=1000)
+both[0].encode_texts(["a"]), both[0].encode_prepared(np.zeros((1, 260, 260, 3), np.uint8))
+both[0].unload()
+room.unload_idle()
+start, peak, done = None, 0, threading.Event()
+
+def watch():
+    global peak
+    while not done.wait(0.002):
+        peak = max(peak, resident())
+
+import ctypes
+ctypes.CDLL(None).malloc_trim(0)
+start = resident()
+watching = threading.Thread(target=watch)
+watching.start()
+for turn in range(6):
+    with room.used(both[turn % 2]):
+        both[turn % 2].encode_prepared(np.zeros((4, 260, 260, 3), np.uint8))
+        both[turn % 2].encode_texts(["a photo of a cat"])
+done.set()
+watching.join()
+print(json.dumps([peak - start, [one.loads for one in room.listed()]]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_two_encoders_that_take_turns_never_take_more_than_the_bound(tmp_path):
+    """Each takes some 270 MB; both together would not fit."""
+    command = [sys.executable, "-c", _TURNS, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    peak, loads = json.loads(ran.stdout)
+    assert loads == [3, 3]
+    assert 200 * MB < peak < 500 * MB
 
 
 _MEASURED = """

@@ -96,6 +96,16 @@ class Unloadable(Protocol):
 
 
 @runtime_checkable
+class Weighed(Protocol):
+    """What an encoder may have besides: room can be made for it before it is loaded the first time."""
+
+    @property
+    def needed_bytes(self) -> int:
+        """About the memory that its towers take once all are loaded. Loads nothing."""
+        ...
+
+
+@runtime_checkable
 class Composite(Protocol):
     """What an encoder may be besides: made of others, whose towers it has no copies of."""
 

@@ -142,6 +142,11 @@ class BuiltinEncoder:
         """About the memory that its towers take now."""
         return sum(tower.nbytes for tower in self._towers)
 
+    @property
+    def needed_bytes(self) -> int:
+        """About the memory that they take together."""
+        return _IMAGE_BYTES + _LANE_BYTES + _TEXT_BYTES + _CLASSES_BYTES
+
     def unload(self) -> None:
         """Let go of the towers; the next call loads them again."""
         for tower in self._towers:

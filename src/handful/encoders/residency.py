@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 
-from handful.encoders.base import Encoder, Unloadable, leaves
+from handful.encoders.base import Encoder, Unloadable, Weighed, leaves
 
 _LOG = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ class _Resident:
     encoder: Encoder
     users: int = 0
     last: float = 0.0  # when its last user was done
-    most: int = 0  # bytes that its towers were seen to take
+    most: int = 0  # bytes that its towers were seen to take, or say that they will
     loads: int = 0
     loaded: bool = False  # as far as was noted
 
@@ -93,7 +93,10 @@ class Residency:
         """It is used, until `end`. Whether `make_room` is to be called before."""
         with self._lock:
             for leaf in leaves(encoder):
-                self._residents.setdefault(leaf.fingerprint, _Resident(leaf)).users += 1
+                if leaf.fingerprint not in self._residents:
+                    needed = leaf.needed_bytes if isinstance(leaf, Weighed) else 0
+                    self._residents[leaf.fingerprint] = _Resident(leaf, most=needed)
+                self._residents[leaf.fingerprint].users += 1
             return self._loaded_bytes() + self._coming() > self._most_bytes and bool(self._in_the_way())
 
     def end(self, encoder: Encoder) -> bool:
@@ -147,7 +150,7 @@ class Residency:
         return sum(one.nbytes for one in self._residents.values())
 
     def _coming(self) -> int:
-        """Bytes that those in use will take, as far as they were ever seen to."""
+        """Bytes that those in use will take besides, as far as that is known."""
         return sum(max(one.most - one.nbytes, 0) for one in self._residents.values() if one.users)
 
     def _idle(self) -> list[_Resident]:
