@@ -1,6 +1,7 @@
 """list, info, fetch and benchmark: choosing an encoder."""
 
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -10,6 +11,8 @@ import pytest
 from tests.encoders.hub_server import running
 
 from handful.encoders.catalogue import CATALOGUE
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -130,3 +133,34 @@ def test_an_encoder_that_cannot_be_loaded_is_not_measured(run):
     result = run("encoders", "benchmark", "nothing")
     assert result.exit_code == 1
     assert "there is no encoder 'nothing'" in result.stderr
+
+
+def test_the_lines_of_the_page_about_encoders_run(cache: Path, tmp_path: Path):
+    blocks = re.findall(
+        r"^```sh\n(.*?)^```$", (ROOT / "docs/encoders.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert len(blocks) >= 5
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "examples").symlink_to(ROOT / "examples")
+    small = ROOT / "tests" / "encoders" / "fixtures" / "clip-immich"
+    with running() as hub:
+        hub.repositories["immich-app/ViT-B-32__openai"] = {
+            path.relative_to(small).as_posix(): path.read_bytes()
+            for path in small.rglob("*")
+            if path.is_file()
+        }
+        done = subprocess.run(
+            ["bash", "-eu", "-c", "\n".join(blocks)],
+            cwd=tmp_path / "work",
+            env={
+                "HF_ENDPOINT": hub.address,
+                "HF_HOME": str(tmp_path / "home"),
+                "HANDFUL_CACHE_DIR": str(cache),
+                "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert (tmp_path / "work" / "encoders.svg").is_file()
