@@ -239,7 +239,6 @@ def watch():
     while not done.wait(0.002):
         peak = max(peak, resident())
 
-import ctypes
 ctypes.CDLL(None).malloc_trim(0)
 start = resident()
 watching = threading.Thread(target=watch)

@@ -62,6 +62,8 @@ class Encoders:
             return known
         try:
             encoder = load_encoder(wanted, settings=self._settings, cached=False)
+            if encoder.dimension < 1:  # asked here: where no file tells it, the image tower is loaded for it
+                raise EncoderError(f"encoder {wanted!r} makes rows of no columns")
         except (EncoderError, MissingExtraError) as exc:
             raise RequestError(str(exc), pointer="/encoder") from exc
         return self._found.setdefault(wanted, encoder)
