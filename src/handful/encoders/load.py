@@ -1,5 +1,6 @@
 """From a name to an encoder that runs."""
 
+import os
 from pathlib import Path
 from threading import Lock
 
@@ -8,13 +9,16 @@ from handful.encoders.base import Encoder
 from handful.encoders.builtin import BuiltinEncoder
 from handful.encoders.cache import CachedEncoder
 from handful.encoders.catalogue import CATALOGUE
+from handful.encoders.dual import DualEncoder
+from handful.encoders.folder import ModelFolder
+from handful.encoders.hub import fetched
 from handful.encoders.session import SessionOptions
 from handful.encoders.store import RowStore
 from handful.errors import EncoderError
 from handful.images import Limits
 from handful.settings import Settings
 
-_Wanted = tuple[str, SessionOptions, Limits, Path | None]
+_Wanted = tuple[str, str, SessionOptions, Limits, Path | None]
 _LOADED: dict[_Wanted, Encoder] = {}
 _CACHED: dict[tuple[_Wanted, Path, int], Encoder] = {}
 _LOCK = Lock()
@@ -27,7 +31,9 @@ def load_encoder(
 
     Something that is an encoder already comes back as it is. settings : None reads the environment.
     cached : keep rows by content in memory and in the cache folder, so that nothing is encoded twice.
-    Raises EncoderError for a name that is not in the catalogue.
+    A name is one of the catalogue, a folder with ONNX files (with a separator in it, or that is there), or
+    org/name of a model hub, which is fetched if it was not yet.
+    Raises EncoderError for a name that is none of these, or a model that cannot be used.
 
     >>> load_encoder("builtin").dimension
     512
@@ -39,10 +45,6 @@ def load_encoder(
             f"{type(name_or_encoder).__name__} is no encoder; give a name, or an object with "
             "name, dimension, fingerprint, background, encode_images and encode_texts"
         )
-    if name_or_encoder not in CATALOGUE:
-        raise EncoderError(f"there is no encoder {name_or_encoder!r}; there is {', '.join(CATALOGUE)}")
-    if name_or_encoder != BuiltinEncoder.name:
-        raise EncoderError(f"{name_or_encoder} needs files of a hub, which cannot be run yet; use builtin")
     return _loaded(name_or_encoder, settings or Settings(), cached)
 
 
@@ -50,17 +52,48 @@ def _loaded(name: str, settings: Settings, cached: bool) -> Encoder:
     options, limits = _options(settings), _limits(settings)
     backgrounds = Backgrounds(settings.data_dir)
     # Towers are shared by all data folders but those that have backgrounds of their own.
-    wanted = (name, options, limits, settings.data_dir if backgrounds else None)
+    wanted = (name, settings.encoder_precision, options, limits, settings.data_dir if backgrounds else None)
     kept = (wanted, settings.cache_dir, int(settings.cache_bytes))
     with _LOCK:
         if wanted not in _LOADED:
-            _LOADED[wanted] = BuiltinEncoder(options=options, limits=limits, installed=backgrounds.installed)
+            _LOADED[wanted] = _opened(name, settings, options, limits, backgrounds)
         if not cached:
             return _LOADED[wanted]
         if kept not in _CACHED:
             store = RowStore(settings.cache_dir, max_bytes=settings.cache_bytes)
             _CACHED[kept] = CachedEncoder(_LOADED[wanted], store, limits=limits)
         return _CACHED[kept]
+
+
+def _opened(
+    name: str, settings: Settings, options: SessionOptions, limits: Limits, backgrounds: Backgrounds
+) -> Encoder:
+    if name == BuiltinEncoder.name:
+        return BuiltinEncoder(options=options, limits=limits, installed=backgrounds.installed)
+    folder = ModelFolder.open(_folder_of(name, settings), settings.encoder_precision)
+    return DualEncoder(
+        folder,
+        name=name,
+        cache=settings.cache_dir,
+        options=options,
+        limits=limits,
+        installed=backgrounds.installed,
+    )
+
+
+def _folder_of(name: str, settings: Settings) -> Path:
+    """Of a catalogue's name or a hub's, the files are fetched where they are not there yet."""
+    if name in CATALOGUE:
+        return fetched(CATALOGUE[name].hub_id, settings=settings, precision=settings.encoder_precision)
+    path = Path(name).expanduser()
+    if path.is_dir() or name.startswith((".", "/", "~")) or name.endswith(("/", os.sep)):
+        return path
+    if name.count("/") == 1:
+        return fetched(name, settings=settings, precision=settings.encoder_precision)
+    raise EncoderError(
+        f"there is no encoder {name[:200]!r}; there is {', '.join(CATALOGUE)}, or give a folder with the "
+        "ONNX files of a model, or org/name of a model hub"
+    )
 
 
 def _options(settings: Settings) -> SessionOptions:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,8 @@ class SessionOptions:
     providers: tuple[str, ...] = ("CPUExecutionProvider",)  # devices, the first that can takes a node
 
 
-def open_session(model: bytes, options: SessionOptions, *, name: str) -> "InferenceSession":
-    """A session over the ONNX graph in `model`; `name` is for messages.
+def open_session(model: bytes | Path, options: SessionOptions, *, name: str) -> "InferenceSession":
+    """A session over the ONNX graph in `model`, or in that file; `name` is for messages.
 
     Raises EncoderError where the graph cannot be read, or a provider is not in this ONNX Runtime.
     """
@@ -51,6 +52,8 @@ def open_session(model: bytes, options: SessionOptions, *, name: str) -> "Infere
     # Waiting threads must not spin: the cores are needed for decoding the next pictures.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(model, settings, providers=list(options.providers))
+        return onnxruntime.InferenceSession(
+            model if isinstance(model, bytes) else str(model), settings, providers=list(options.providers)
+        )
     except Exception as exc:  # ONNX Runtime's errors have no common base of their own
         raise EncoderError(f"{name} is no graph that ONNX Runtime can run: {exc}") from exc
