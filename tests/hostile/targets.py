@@ -7,11 +7,13 @@ import numpy as np
 
 from handful.adapters import Head
 from handful.background import Background
+from handful.encoders import load_encoder
 from handful.errors import RequestError
 from handful.images import Limits
 from handful.service.transfer.archives import ArchiveLimits, class_folders, scan
 from handful.service.transfer.ndjson import numbered_lines, parsed_line
 from handful.service.transfer.package import read_package
+from handful.settings import Settings
 
 
 def read_head(case):
@@ -61,3 +63,11 @@ def open_package(data):
     path.write_bytes(data)
     limits = ArchiveLimits(files=50_000, unpacked=8 * 2**30, file=2**28)
     return read_package(path, limits, Limits()).classifier.name
+
+
+def use_model(case):
+    """Open (folder, cache folder) as an encoder, and see and read with it."""
+    folder, cache = case
+    encoder = load_encoder(folder, settings=Settings(cache_dir=cache, data_dir=cache), cached=False)
+    seen = encoder.encode_images([np.full((40, 50, 3), 200, np.uint8)])
+    return [seen.shape, encoder.encode_texts(["a cat"]).shape, encoder.background]

@@ -71,9 +71,14 @@ class DualEncoder:
         self._preprocessing = folder.preprocessing
         self.fingerprint = folder.fingerprint(cache)
         self.logit_scale = folder.logit_scale
-        self._image_tower = Once(lambda: _ImageTower(self._open(folder.vision, "the image tower"), folder))
-        self._text_tower = Once(lambda: _TextTower(self._open(folder.text, "the text tower"), folder))
-        self._bytes: dict[Path, int] = {}
+        self._image_tower = Once(
+            lambda: _ImageTower(self._open(folder.vision, "the image tower"), folder),
+            nbytes=folder.nbytes(folder.vision),
+        )
+        self._text_tower = Once(
+            lambda: _TextTower(self._open(folder.text, "the text tower"), folder),
+            nbytes=folder.nbytes(folder.text),
+        )
 
     @cached_property
     def dimension(self) -> int:
@@ -132,8 +137,12 @@ class DualEncoder:
     @property
     def loaded_bytes(self) -> int:
         """About what the towers take in memory now: the bytes of their files."""
-        vision = self._bytes.get(self._folder.vision, 0) if self._image_tower.held else 0
-        return vision + (self._bytes.get(self._folder.text, 0) if self._text_tower.held else 0)
+        return self._image_tower.nbytes + self._text_tower.nbytes
+
+    @property
+    def needed_bytes(self) -> int:
+        """About what both take."""
+        return self._folder.nbytes(self._folder.vision) + self._folder.nbytes(self._folder.text)
 
     def unload(self) -> None:
         """Let go of the towers. Calls that run still end with theirs."""
@@ -141,8 +150,7 @@ class DualEncoder:
         self._text_tower.drop()
 
     def _open(self, graph: Path, name: str) -> "InferenceSession":
-        checked, self._bytes[graph] = self._folder.checked_graph(graph)
-        return open_session(checked, self._options, name=f"{name} {checked}")
+        return open_session(self._folder.checked(graph), self._options, name=f"{name} {graph}")
 
     def _checked(self, rows: NDArray[Any]) -> Rows:
         if rows.ndim != 2 or rows.shape[1] != self.dimension:

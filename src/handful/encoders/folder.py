@@ -141,10 +141,14 @@ class ModelFolder:
             canonical=kwargs.get("clean") == "canonicalize",
         )
 
-    def checked_graph(self, graph: Path) -> tuple[Path, int]:
-        """The graph, which may be run, and the bytes of it and its data. Raises EncoderError."""
-        data = check_graph(graph, inside=self.folder)
-        return graph, sum(file.stat().st_size for file in (graph, *data))
+    def checked(self, graph: Path) -> Path:
+        """The graph, which may be run. Raises EncoderError."""
+        check_graph(graph, inside=self.folder)
+        return graph
+
+    def nbytes(self, graph: Path) -> int:
+        """Of a graph and its weights, on the disk."""
+        return sum(file.stat().st_size for file in self._weights(graph))
 
     def fingerprint(self, cache: Path) -> str:
         """Digest of everything that changes an embedding: weights, tokenizer, preprocessing.

@@ -12,6 +12,7 @@ from handful.encoders.catalogue import CATALOGUE
 from handful.encoders.dual import DualEncoder
 from handful.encoders.folder import ModelFolder
 from handful.encoders.hub import fetched
+from handful.encoders.once import Once
 from handful.encoders.session import SessionOptions
 from handful.encoders.store import RowStore
 from handful.errors import EncoderError
@@ -19,7 +20,7 @@ from handful.images import Limits
 from handful.settings import Settings
 
 _Wanted = tuple[str, str, SessionOptions, Limits, Path | None]
-_LOADED: dict[_Wanted, Encoder] = {}
+_LOADED: dict[_Wanted, Once[Encoder]] = {}
 _CACHED: dict[tuple[_Wanted, Path, int], Encoder] = {}
 _LOCK = Lock()
 
@@ -54,14 +55,15 @@ def _loaded(name: str, settings: Settings, cached: bool) -> Encoder:
     # Towers are shared by all data folders but those that have backgrounds of their own.
     wanted = (name, settings.encoder_precision, options, limits, settings.data_dir if backgrounds else None)
     kept = (wanted, settings.cache_dir, int(settings.cache_bytes))
+    with _LOCK:  # not while it is opened: one that is being fetched keeps no other waiting
+        once = _LOADED.setdefault(wanted, Once(lambda: _opened(name, settings, options, limits, backgrounds)))
+    encoder = once()
+    if not cached:
+        return encoder
     with _LOCK:
-        if wanted not in _LOADED:
-            _LOADED[wanted] = _opened(name, settings, options, limits, backgrounds)
-        if not cached:
-            return _LOADED[wanted]
         if kept not in _CACHED:
             store = RowStore(settings.cache_dir, max_bytes=settings.cache_bytes)
-            _CACHED[kept] = CachedEncoder(_LOADED[wanted], store, limits=limits)
+            _CACHED[kept] = CachedEncoder(encoder, store, limits=limits)
         return _CACHED[kept]
 
 

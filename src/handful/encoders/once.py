@@ -32,11 +32,6 @@ class Once(Generic[T]):
             return self._held[0]
 
     @property
-    def held(self) -> bool:
-        """Whether it is made."""
-        return bool(self._held)
-
-    @property
     def nbytes(self) -> int:
         return self._nbytes if self._held else 0
 

@@ -61,7 +61,7 @@ class Preprocessing:
             resized=min(side),
             mode=mode,
             resampling=_named_filter(told.get("interpolation", "bicubic")),
-            half_up=True,
+            half_up=told.get("crop_rounding") != "down",  # as exports from transformers state it
             fill=fill if isinstance(fill, int) and 0 <= fill <= 255 else 0,
             scale=1 / 255,
             mean=_three(told.get("mean"), "mean"),
