@@ -11,14 +11,20 @@ from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
+
+from handful.export import export_encoder, pytorch
 
 _ROOT = Path(__file__).parents[3]
 sys.path[:0] = [str(Path(__file__).parent), str(_ROOT / "scripts")]
 
 collect_ignore_glob = [] if find_spec("torch") and find_spec("open_clip") else ["*.py"]
+
+if not collect_ignore_glob:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytorch.require()
 
 _SIZES = (
     (320, 240),
@@ -85,9 +91,6 @@ def export(tmp_path_factory: pytest.TempPathFactory, photographs: list[bytes]) -
 
 
 def _exported(kind: str, scratch: Path, photographs: list[bytes]) -> Exported:
-    from handful.export import export_encoder, pytorch
-
-    pytorch.require()
     from kinds import KINDS
 
     from tiny import huggingface, openclip
@@ -98,9 +101,3 @@ def _exported(kind: str, scratch: Path, photographs: list[bytes]) -> Exported:
     folder = scratch / "exported"
     export_encoder(str(source), folder, fp16=True, int8=True, pictures=photographs)
     return Exported(source=source, folder=folder, kind=kind)
-
-
-@pytest.fixture
-def unit() -> Callable[[np.ndarray], np.ndarray]:
-    """Rows of length 1."""
-    return lambda rows: rows / np.linalg.norm(rows, axis=1, keepdims=True)
