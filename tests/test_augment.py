@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from handful.augment import POLICIES, Policy, Recolouring, policy_named, views
+from handful.adapters import METHODS
+from handful.augment import POLICIES, Policy, Recolouring, policy_named, policy_of, views
 from handful.errors import HandfulError, ImageError
 from handful.images import decode
 
@@ -32,7 +33,8 @@ def test_the_first_view_is_the_plain_picture_and_the_count_is_the_policys(policy
 
 
 def test_the_policies_differ_as_their_names_say():
-    assert [POLICIES[name].count for name in ("none", "standard", "strong")] == [1, 12, 22]
+    counts = {name: POLICIES[name].count for name in ("none", "flip", "five", "standard", "strong")}
+    assert counts == {"none": 1, "flip": 2, "five": 5, "standard": 12, "strong": 22}
     standard, orientation, colour = (
         POLICIES[n] for n in ("standard", "orientation-matters", "colour-matters")
     )
@@ -130,9 +132,23 @@ def test_the_smallest_pictures_have_views_too(height, width, policy):
         assert 1 <= view.shape[1] <= width
 
 
+def test_flip_is_the_mirror_image_and_five_are_the_corners():
+    assert_array_equal(views(PHOTO, "flip")[1], PHOTO[:, ::-1])
+    plain, *corners = views(PHOTO, "five")
+    assert_array_equal(corners[0], plain[: corners[0].shape[0], : corners[0].shape[1]])
+    assert_array_equal(corners[3], plain[-corners[3].shape[0] :, -corners[3].shape[1] :])
+
+
+def test_auto_is_a_matter_of_the_method_and_anything_else_is_not():
+    assert {method: policy_of("auto", method) for method in METHODS} == {
+        method: "standard" if method in ("tip-f", "clip-adapter") else "none" for method in METHODS
+    }
+    assert policy_of("flip", "auto") == policy_of("flip", "tip-f") == "flip"
+
+
 def test_an_unknown_policy_names_the_known_ones():
     with pytest.raises(
-        ValueError, match=r"'wild'; choose one of: none, standard, strong, orientation-matters"
+        ValueError, match=r"'wild'; choose one of: none, flip, five, standard, strong, orientation-matters"
     ) as caught:
         views(PHOTO, "wild")
     assert isinstance(caught.value, HandfulError)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from handful import FewShotClassifier, load_encoder
 from handful.adapters import METHODS
+from handful.augment import views as augmented
 from handful.encoders.cache import CachedEncoder
 from handful.encoders.store import RowStore
 from handful.errors import (
@@ -21,6 +22,7 @@ from handful.errors import (
     NotFittedError,
     SupportError,
 )
+from handful.images import decode
 
 SHOTS_AND_TEXT = sorted(set(METHODS) - {"zero-shot"})
 
@@ -377,6 +379,25 @@ def test_views_are_made_for_methods_that_are_trained(tiny_encoder, pictures, met
     classifier = FewShotClassifier(tiny_encoder, method).fit(*pictures)
     rows = 12 if method in ("tip-f", "clip-adapter") else 1
     assert len(classifier.head_.support.X) == 9 * rows
+
+
+@pytest.mark.parametrize(("views", "each"), [("none", 1), ("flip", 2), ("five", 5)])
+def test_a_picture_is_answered_by_the_mean_of_its_views(tiny_encoder, taught, trashnet, views, each):
+    photos = [trashnet / "glass" / "003.jpg", trashnet / "paper" / "004.jpg"]
+    seen = tiny_encoder.pictures_seen
+    found = taught.classify(photos, top_k=3, views=views)
+    assert tiny_encoder.pictures_seen - seen == 2 * each
+    rows = [tiny_encoder.encode_images(augmented(decode(photo), views)).mean(axis=0) for photo in photos]
+    expected = taught.classify_embeddings(rows, top_k=3)
+    assert [one.known for one in found] == pytest.approx([one.known for one in expected], abs=1e-5)
+    probabilities = taught.predict_proba(photos, views=views)
+    assert_allclose(probabilities, taught.predict_proba_embeddings(rows), atol=1e-5)
+    assert taught.predict(photos, views=views).tolist() == [one.label for one in found]
+
+
+def test_pictures_are_asked_by_few_policies_only(taught, pictures):
+    with pytest.raises(SupportError, match="not asked by views 'strong'; choose one of: none, flip, five"):
+        taught.classify(pictures[0], views="strong")
 
 
 @pytest.mark.parametrize("views", ["none", "standard"])

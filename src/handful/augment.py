@@ -84,12 +84,26 @@ _STRONG = Policy(
 POLICIES: Mapping[str, Policy] = MappingProxyType(
     {
         "none": Policy(),
+        "flip": Policy(flip=True),
+        "five": Policy(corners=(0.8,)),
         "standard": _STANDARD,
         "strong": _STRONG,
         "orientation-matters": replace(_STANDARD, flip=False, angles=()),
         "colour-matters": replace(_STANDARD, recolourings=()),
     }
 )
+
+
+TRAINED = frozenset({"tip-f", "clip-adapter"})  # methods that learn by gradients
+AUTO = "auto"  # stands for the policy of a method
+ASKED = ("none", "flip", "five")  # policies by which a picture may also be asked
+
+
+def policy_of(views: str, method: str) -> str:
+    """The policy that shots of a method are seen by; "auto" is "standard" for trained ones, else "none"."""
+    if views != AUTO:
+        return views
+    return "standard" if method in TRAINED else "none"
 
 
 def policy_named(name: str) -> Policy:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from handful import __version__
 from handful.adapters.head import Head
+from handful.augment import policy_of
 from handful.class_texts import Descriptions, class_rows, prompts_of
 from handful.encoders import Encoder, load_encoder
 from handful.errors import EmbeddingError, EncoderError, ModelError, NotFittedError, SupportError
@@ -24,12 +25,11 @@ from handful.progress import Shown
 from handful.rows import FloatArray, Rows, as_rows
 from handful.shots import Shot, Shots
 from handful.summary import html_summary
-from handful.teaching import as_pictures, encode, labelled, picture_limits, picture_shots, row_shots
+from handful.teaching import as_pictures, asked_rows, labelled, picture_limits, picture_shots, row_shots
 from handful.thumbnails import Keepsake, keepsake
 
 __all__ = ["FewShotClassifier", "Prediction", "load"]
 
-_TRAINED = {"tip-f", "clip-adapter"}  # methods that views help; those in closed form they do not
 _LEARNT = ("classes_", "head_", "shots_", "_learnt", "_keepsakes")  # there after fit
 
 
@@ -151,13 +151,16 @@ class FewShotClassifier(Estimator):
 
     # ---- asking
 
-    def predict(self, images: object) -> Labels:
-        """(B,) the best class of each picture."""
-        return self.predict_embeddings(self._encoded(images))
+    def predict(self, images: object, *, views: str = "none") -> Labels:
+        """(B,) the best class of each picture.    views : as in `classify`."""
+        return self.predict_embeddings(self._encoded(images, views))
 
-    def predict_proba(self, images: object) -> FloatArray:
-        """(B, C) calibrated probabilities, columns as in `classes_`; rows sum to 1."""
-        return self.head_.probabilities(self._encoded(images))
+    def predict_proba(self, images: object, *, views: str = "none") -> FloatArray:
+        """(B, C) calibrated probabilities, columns as in `classes_`; rows sum to 1.
+
+        views : as in `classify`.
+        """
+        return self.head_.probabilities(self._encoded(images, views))
 
     def decision_function(self, images: object) -> FloatArray:
         """(B, C) scores; of two classes (B,), how much the second is ahead, as scikit-learn has it."""
@@ -178,7 +181,13 @@ class FewShotClassifier(Estimator):
         )
 
     def classify(
-        self, images: object, top_k: int = 5, coverage: float | None = None, explain: bool | int = False
+        self,
+        images: object,
+        top_k: int = 5,
+        coverage: float | None = None,
+        explain: bool | int = False,
+        *,
+        views: str = "none",
     ) -> list[Prediction]:
         """All there is to say about each picture.
 
@@ -186,8 +195,10 @@ class FewShotClassifier(Estimator):
         coverage : adds the set of classes that holds the truth that often, on average over supports; raises
             SupportError where the shots are too few to promise it.
         explain : adds the shots that speak for the answer: True for 5, or how many.
+        views : of each picture, to answer by the mean of their embeddings: "flip" (2) or "five" (5), which
+            take as much longer as there are views; one of `handful.augment.ASKED`.
         """
-        return self.classify_embeddings(self._encoded(images), top_k, coverage, explain)
+        return self.classify_embeddings(self._encoded(images, views), top_k, coverage, explain)
 
     def predict_embeddings(self, Q: ArrayLike) -> Labels:
         """(B,) the best class of each row of Q (B, D)."""
@@ -307,12 +318,15 @@ class FewShotClassifier(Estimator):
         encoder = self._seeing()
         if not afresh:
             self._check_encoder()
-        policy = self.views
-        if policy == "auto":
-            policy = "standard" if self.method in _TRAINED else "none"
         taken = () if afresh else self._learnt.shots.ids
         fresh = picture_shots(
-            encoder, pictures, truths, groups, policy=policy, taken=taken, shown=self.progress
+            encoder,
+            pictures,
+            truths,
+            groups,
+            policy=policy_of(self.views, self.method),
+            taken=taken,
+            shown=self.progress,
         )
         limits = picture_limits()
         keepsakes = {
@@ -402,9 +416,9 @@ class FewShotClassifier(Estimator):
                 f"the shots were seen by {then}, and now the encoder is {now}; set the former, or fit again"
             )
 
-    def _encoded(self, images: object) -> Rows:
+    def _encoded(self, images: object, views: str = "none") -> Rows:
         self._check_encoder()
-        return encode(self._seeing(), as_pictures(images), shown=self.progress)[0]
+        return asked_rows(self._seeing(), as_pictures(images), views=views, shown=self.progress)
 
     def _own_rows(self, X: ArrayLike) -> Rows:
         encoder = self._loaded()

@@ -1,5 +1,7 @@
 """Unit rows: what embeddings are, everywhere in Handful."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,6 +17,30 @@ def unit(X: NDArray[np.floating]) -> NDArray[np.floating]:
     """Each row at length one; a row of zeros stays zero."""
     lengths = np.linalg.norm(X, axis=-1, keepdims=True)
     return X / np.where(lengths > 0, lengths, 1).astype(X.dtype)
+
+
+def mean_rows(views: Rows) -> Rows:
+    """(N, D) the unit mean of each picture's views (N, V, D); of a single view the view itself."""
+    if views.shape[1] == 1:
+        return np.asarray(views[:, 0])
+    return np.asarray(unit(views.mean(axis=1)), np.float32)
+
+
+def side_by_side(parts: Sequence[Rows]) -> Rows:
+    """(N, D₁ + … + Dₙ) unit rows of n encoders' unit rows (N, Dᵢ): side by side, each at 1/√n.
+
+    >>> side_by_side([np.ones((1, 1), "f4"), np.ones((1, 1), "f4")]).round(2)
+    array([[0.71, 0.71]], dtype=float32)
+    """
+    return np.concatenate(parts, axis=1) * np.float32(1 / np.sqrt(len(parts)))
+
+
+def apart(X: Rows, widths: Sequence[int]) -> list[Rows]:
+    """What `side_by_side` put together: (N, Dᵢ) unit rows of each part."""
+    ends = np.cumsum(widths)
+    return [
+        np.asarray(unit(X[:, end - width : end]), np.float32) for end, width in zip(ends, widths, strict=True)
+    ]
 
 
 def as_rows(X: ArrayLike, *, name: str = "X", dimension: int | None = None) -> Rows:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from handful.augment import policy_named, views
+from handful.augment import ASKED, policy_named, views
 from handful.datasets import Dataset, read_dataset
 from handful.encoders import Encoder
 from handful.errors import SupportError
@@ -17,7 +17,7 @@ from handful.images import ImageSource, Limits, decode_many, digest
 from handful.labels import Labels, as_labels, is_missing, native
 from handful.pixels import Pixels, is_one_picture
 from handful.progress import Shown, progress_bar
-from handful.rows import IntArray, Rows
+from handful.rows import IntArray, Rows, mean_rows
 from handful.settings import Settings
 from handful.shots import Shots
 from handful.sources import describe
@@ -80,6 +80,17 @@ def picture_limits() -> Limits:
         max_pixels=settings.image_max_pixels,
         max_side=settings.image_max_side,
     )
+
+
+def asked_rows(encoder: Encoder, pictures: Sequence[ImageSource], *, views: str, shown: Shown) -> Rows:
+    """(B, D) of pictures that are asked by some of `augment.ASKED`: the unit mean of each one's views.
+
+    Raises SupportError for other views.
+    """
+    if views not in ASKED:
+        raise SupportError(f"a picture is not asked by views {views!r}; choose one of: {', '.join(ASKED)}")
+    X, counts = encode(encoder, pictures, policy=views, shown=shown)
+    return mean_rows(X.reshape(len(counts), policy_named(views).count, X.shape[1]))
 
 
 def encode(

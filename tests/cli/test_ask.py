@@ -21,6 +21,17 @@ def test_json_is_what_the_service_answers(run, saved, trashnet):
     assert result.stderr == ""
 
 
+def test_views_of_a_photo_are_asked_as_the_library_asks_them(run, saved, trashnet):
+    photo = trashnet / "glass" / "001.jpg"
+    (said,) = json.loads(run("classify", saved, photo, "--views", "five", "--json").stdout)["predictions"]
+    (expected,) = handful.load(saved).classify([photo], views="five")
+    said.pop("picture")
+    assert said == expected.as_dict()
+    wrong = run("classify", saved, photo, "--views", "strong")
+    assert wrong.exit_code == 2
+    assert "none, flip, five" in wrong.stderr
+
+
 def test_version_changes_with_the_shots_only(run, model, trashnet):
     photo = trashnet / "glass" / "001.jpg"
 

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 import handful
+from handful.augment import views as augmented
 from handful.client import Job
 from handful.errors import ClientError, DatasetError, ImageError, JobError, SupportError
+from handful.images import decode
 
 
 def test_a_classifier_goes_from_made_to_deleted(client):
@@ -107,6 +109,24 @@ def test_more_pictures_than_a_request_takes_go_in_several(client, waste, trashne
     answer = client.classify(waste.id, pictures)
     agreed = [one.label == label for one, label in zip(answer.predictions, labels, strict=True)]
     assert np.mean(agreed) > 0.8
+
+
+def test_views_count_as_pictures_of_a_request(client, waste, encoder, trashnet_shots):
+    pictures, _ = trashnet_shots(10, first=40, classes=["glass", "metal"])
+    told = []
+    answer = client.classify(
+        waste.id, pictures, views="five", progress=lambda done, count: told.append((done, count))
+    )
+    assert told == [(12, 20), (20, 20)]
+    rows = [encoder.encode_images(augmented(decode(one), "five")).mean(axis=0) for one in pictures[:3]]
+    expected = client.classify_embeddings(waste.id, rows).predictions
+    assert [one.label for one in answer.predictions[:3]] == [one.label for one in expected]
+    assert [one.known for one in answer.predictions[:3]] == pytest.approx(
+        [one.known for one in expected], abs=0.02
+    )
+    with pytest.raises(ClientError) as refused:
+        client.classify(waste.id, pictures, views="strong")
+    assert refused.value.status == 422
 
 
 def test_a_shot_is_seen_moved_and_forgotten(client, waste):

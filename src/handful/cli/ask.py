@@ -20,6 +20,7 @@ def classify(
     top_k: options.TopK = 5,
     explain: options.Explain = False,
     coverage: options.Coverage = None,
+    views: options.AskedViews = "none",
     url: options.Url = None,
     json: options.Json = False,
 ) -> None:
@@ -28,16 +29,20 @@ def classify(
     [dim]$ handful classify parts.model new/*.jpg --json | jq -r '.predictions[] | [.label, .unknown] |
     @tsv'[/dim]
     """
+    from handful.augment import ASKED
+
+    if views not in ASKED:
+        raise typer.BadParameter(f"--views is {views!r}; choose one of {', '.join(ASKED)}")
     names, sources = named_pictures(pictures)
     if (address := options.address(url)) is not None:
         from handful.cli import served
 
-        served.classify(address, str(model), names, sources, top_k, coverage, explain, json)
+        served.classify(address, str(model), names, sources, top_k, coverage, explain, views, json)
         return
     from handful.classifier import load
 
     classifier = load(model)
-    predictions = classifier.classify(sources, top_k=top_k, coverage=coverage, explain=explain)
+    predictions = classifier.classify(sources, top_k=top_k, coverage=coverage, explain=explain, views=views)
     _answer(names, predictions, classifier, json)
 
 

@@ -67,6 +67,13 @@ NoWords = Annotated[
     typer.Option("--no-words", help="Class names say nothing, as with 'type A': learn from pictures only."),
 ]
 TopK = Annotated[int, typer.Option(min=1, max=1000, help="Classes in each answer.")]
+AskedViews = Annotated[
+    str,
+    typer.Option(
+        "--views",
+        help="Answer by several views of each picture, each as long as one: none, flip (2) or five (5).",
+    ),
+]
 Explain = Annotated[bool, typer.Option("--explain", help="Add the shots that speak for each answer.")]
 Coverage = Annotated[
     float | None,

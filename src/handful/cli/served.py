@@ -90,11 +90,14 @@ def classify(
     top_k: int,
     coverage: float | None,
     explain: bool,
+    views: str,
     json: bool,
 ) -> None:
     with Client(url) as client, progress("Asking") as told:
         id = client.find_classifier(model).id
-        said = client.classify(id, sources, top_k=top_k, coverage=coverage, explain=explain, progress=told)
+        said = client.classify(
+            id, sources, top_k=top_k, coverage=coverage, explain=explain, views=views, progress=told
+        )
     shown = said.predictions if json else [_by_shots(one) for one in said.predictions]
     answer_predictions(names, shown, version=said.version, encoder=said.encoder, json=json)
 

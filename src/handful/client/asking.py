@@ -20,6 +20,7 @@ from handful.rows import Rows, as_rows
 T = TypeVar("T")
 _MOST_ROWS = 4096  # of a request
 _MOST_TEXTS = 256
+_ENCODINGS = {"flip": 2, "five": 5}  # of a picture, by views; the service says which there are
 
 
 def classify(
@@ -29,16 +30,23 @@ def classify(
     top_k: int = 5,
     coverage: float | None = None,
     explain: bool = False,
+    views: str = "none",
     progress: Progress | None = None,
 ) -> Steps[Answer]:
     """Say what is on pictures: paths, bytes, files, PIL images, arrays.
 
     top_k : classes in each prediction.    coverage : adds the set of classes that holds the truth so often.
-    explain : adds the shots that speak for each answer.    progress : told how many of how many are answered.
-    Up to 64 pictures or 16 MB go in a request; `version` is the last one's.
+    explain : adds the shots that speak for each answer.    views : of each picture, to answer by: "flip" or
+    "five".    progress : told how many of how many are answered.
+    Up to 64 pictures, each view counted, or 16 MB go in a request; `version` is the last one's.
     """
-    query = {"top_k": top_k, "coverage": coverage, "explain": "true" if explain else None}
-    return _answered(at(id, "classify"), images, query, {}, progress)
+    query = {
+        "top_k": top_k,
+        "coverage": coverage,
+        "explain": "true" if explain else None,
+        "views": None if views == "none" else views,
+    }
+    return _answered(at(id, "classify"), images, query, {}, progress, encodings=_ENCODINGS.get(views, 1))
 
 
 def classify_embeddings(
@@ -134,14 +142,19 @@ def _answered(
     query: dict[str, Any],  # Any: as in Request
     form: dict[str, Any],  # Any: as in Request
     progress: Progress | None,
+    *,
+    encodings: int = 1,
 ) -> Steps[Answer]:
+    """encodings : that each picture takes."""
     sources = listed(images)
     if not sources:
         raise ImageError("there are no pictures to look at; give at least one")
     answers: list[Answer] = []
     done = 0
     while done < len(sources):
-        uploads = yield from worked(lambda done=done: next_uploads(sources, done))  # type: ignore[misc]
+        uploads = yield from worked(
+            lambda done=done: next_uploads(sources, done, encodings=encodings)  # type: ignore[misc]
+        )
         request = Request(
             method="POST",
             path=path,

@@ -41,13 +41,18 @@ def listed(images: Iterable[ImageSource] | ImageSource) -> list[ImageSource]:
     return list(images)
 
 
-def next_uploads(images: Sequence[ImageSource], start: int, *, all_of_them: bool = False) -> list[Upload]:
-    """As many pictures from `start` on as go into one request, or all of them."""
+def next_uploads(
+    images: Sequence[ImageSource], start: int, *, all_of_them: bool = False, encodings: int = 1
+) -> list[Upload]:
+    """As many pictures from `start` on as go into one request, or all of them.
+
+    encodings : that each takes.
+    """
     if all_of_them:
         return [upload_of(image, place) for place, image in enumerate(images)]
     uploads: list[Upload] = []
     size = 0
-    for place in range(start, min(len(images), start + _MOST_PICTURES)):
+    for place in range(start, min(len(images), start + max(_MOST_PICTURES // encodings, 1))):
         upload = upload_of(images[place], place)
         if uploads and size + len(upload[1]) > _MOST_BYTES:
             break

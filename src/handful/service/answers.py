@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from handful.adapters.head import fit_head
+from handful.augment import ASKED, policy_named
 from handful.encoders import Encoder
 from handful.errors import ConflictError, EmbeddingError, EncoderError, RequestError, SupportError
 from handful.prediction import NearShot, Prediction, row_predictions
@@ -80,14 +81,17 @@ class Answers:
         top_k: int = 5,
         coverage: float | None = None,
         explain: int = 0,
+        views: str = "none",
     ) -> Answer:
         """explain : how many shots to name that speak for an answer.
 
+        views : of `augment.ASKED`; pictures are answered by the mean of their views' embeddings.
         Raises NotFoundError; RequestError; BusyError; ConflictError where there is nothing to answer by, or
         the shots are too few for the coverage.
         """
         started = time.perf_counter()
         _check_options(top_k, coverage, explain)
+        self._check_views(views, asked)
         record = await self._store.classifier(tenant, id)
         if record is None:
             raise not_found(id)
@@ -95,9 +99,9 @@ class Answers:
         timings = Timings()
         ready = self._heads.at_hand(record)
         if ready is not None:
-            Q = await self._rows(tenant, encoder, asked, timings)
+            Q = await self._rows(tenant, encoder, asked, timings, views)
         else:
-            ready, Q = await self._compiled_and_seen(record, encoder, asked, timings)
+            ready, Q = await self._compiled_and_seen(record, encoder, asked, timings, views)
         if explain and len(Q) > _MOST_EXPLAINED:
             raise RequestError(
                 f"{len(Q):,} answers were to be explained; ask for {_MOST_EXPLAINED} at a time",
@@ -195,10 +199,10 @@ class Answers:
             raise RequestError(str(exc), pointer="/input") from exc
 
     async def _compiled_and_seen(
-        self, record: ClassifierRecord, encoder: Encoder, asked: Asked, timings: Timings
+        self, record: ClassifierRecord, encoder: Encoder, asked: Asked, timings: Timings, views: str
     ) -> tuple[ReadyHead, Rows]:
         """The head, and what it is asked about, at the same time; what fails of the head is told first."""
-        seeing = asyncio.create_task(self._rows(record.tenant, encoder, asked, timings))
+        seeing = asyncio.create_task(self._rows(record.tenant, encoder, asked, timings, views))
         try:
             return await self._heads.ready(record), await seeing
         except BaseException:
@@ -206,13 +210,33 @@ class Answers:
             await asyncio.gather(seeing, return_exceptions=True)
             raise
 
-    async def _rows(self, tenant: str, encoder: Encoder, asked: Asked, timings: Timings) -> Rows:
+    def _check_views(self, views: str, asked: Asked) -> None:
+        if views not in ASKED:
+            raise RequestError(
+                f"a picture is not asked by views {views!r}; choose one of {', '.join(ASKED)}",
+                pointer="/views",
+            )
+        each, most = policy_named(views).count, self._settings.request_max_images
+        if each > 1 and asked.rows is not None:
+            raise RequestError(
+                f"embeddings have no views {views!r}; send pictures, or leave `views` out", pointer="/views"
+            )
+        if each > 1 and each * len(asked.images) > most:
+            raise RequestError(
+                f"{len(asked.images)} pictures of {each} views are {each * len(asked.images)} to encode, over "
+                f"{most}; send at most {most // each} at a time",
+                pointer="/views",
+            )
+
+    async def _rows(
+        self, tenant: str, encoder: Encoder, asked: Asked, timings: Timings, views: str = "none"
+    ) -> Rows:
         if asked.rows is None:
             if not asked.images:
                 raise RequestError("there is nothing to look at; give at least one picture or embedding")
             pointers = asked.pointers or [f"/images/{at}" for at in range(len(asked.images))]
             return await self._encoding.rows(
-                tenant, encoder, asked.images, pointers=pointers, timings=timings
+                tenant, encoder, asked.images, pointers=pointers, views=views, timings=timings
             )
         try:
             given = asked.rows(encoder.dimension) if callable(asked.rows) else asked.rows

@@ -256,4 +256,32 @@ def test_where_the_time_went_is_said(served: Any, colours: str, png: Pictures) -
     )
     parts = [part.split(";dur=") for part in answer.headers["server-timing"].split(", ")]
     assert [name for name, _ in parts] == ["decode", "queue", "encode", "score"]
-    assert all(float(spent) >= 0 for _, spent in parts)
+    assert all(float(spent.split(";")[0]) >= 0 for _, spent in parts)
+    assert parts[2][1].endswith(';desc="1 encoded"')
+
+
+@pytest.mark.parametrize(("views", "each"), [("none", 1), ("flip", 2), ("five", 5)])
+def test_a_picture_is_answered_by_several_views_and_their_number_is_said(
+    served: Any, colours: str, png: Pictures, views: str, each: int
+) -> None:
+    pictures = png("red", 2, seed=100 + each)
+    files = [("files", ("x.png", picture, "image/png")) for picture in pictures]
+    answer = served.post(f"{colours}/classify", params={"views": views}, files=files)
+    assert [one["label"] for one in answer.json()["predictions"]] == ["red", "red"]
+    assert f'desc="{2 * each} encoded"' in answer.headers["server-timing"]
+    body = {"images": [base64.b64encode(picture).decode() for picture in pictures], "views": views}
+    again = served.post(f"{colours}/classify", json=body)
+    assert again.json() == answer.json()
+    assert 'desc="0 encoded"' in again.headers["server-timing"]  # they are remembered
+
+
+def test_views_that_pictures_are_not_asked_by_are_refused_and_each_counts(serve: Any, png: Pictures) -> None:
+    with serve(request_max_images=4) as served:
+        path = f"/v1/classifiers/{served.classifier(classes=[{'name': 'red'}])['id']}/classify"
+        files = [("files", ("x.png", picture, "image/png")) for picture in png("red", 3)]
+        for views, some in (("strong", 1), ("sideways", 1), ("five", 1), ("flip", 3)):
+            answer = served.post(path, params={"views": views}, files=files[:some])
+            assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/views")
+        assert served.post(path, params={"views": "flip"}, files=files[:2]).status_code == 200
+        answer = served.post(path, json={"embeddings": [_row().tolist()], "views": "flip"})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/views")

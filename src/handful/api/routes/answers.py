@@ -79,8 +79,9 @@ _BODY: dict[str, Any] = {
 async def classify(request: Request) -> Response:
     """Classify pictures or embeddings: exactly one of the two.
 
-    `top_k`, `coverage` and `explain` are query parameters, form fields, or members of a JSON body. At most
-    256 pictures or 10,000 embeddings, and 64 MB, unless the service is set up otherwise.
+    `top_k`, `coverage`, `explain` and `views` are query parameters, form fields, or members of a JSON body.
+    At most 256 pictures, each view counted, or 10,000 embeddings, and 64 MB, unless the service is set up
+    otherwise. `Server-Timing` says how many pictures were encoded.
     """
     # Nothing is left to FastAPI's dependencies here: they take longer than the answer.
     service, caller, id = service_of(request), admitted(request, "read"), request.path_params["id"]
@@ -94,6 +95,7 @@ async def classify(request: Request) -> Response:
         top_k=options.get("top_k", 5),
         coverage=options.get("coverage"),
         explain=NEIGHBOURS if shots is True else int(shots),
+        views=options.get("views", "none"),
     )
     return _answered(id, answer)
 

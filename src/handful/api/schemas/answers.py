@@ -1,6 +1,6 @@
 """Questions and answers over HTTP."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,6 +20,13 @@ Explain = Annotated[
     bool | Annotated[int, Field(ge=0, le=100)],
     Field(description="adds the shots that speak for the answer: true for 5, or how many"),
 ]
+AskedViews = Annotated[
+    Literal["none", "flip", "five"],
+    Field(
+        description="answer by several views of each picture: itself and mirrored (flip, 2), or itself and "
+        "its four corners (five, 5); each takes as long as a picture, and counts as one"
+    ),
+]
 
 
 class OptionsIn(In):
@@ -28,6 +35,7 @@ class OptionsIn(In):
     top_k: TopK = 5
     coverage: Coverage = None
     explain: Explain = False
+    views: AskedViews = "none"
 
 
 class ClassifyIn(OptionsIn):

@@ -10,9 +10,10 @@ from itertools import count
 
 import numpy as np
 
+from handful.augment import policy_named
 from handful.encoders import Encoder
 from handful.images import Limits
-from handful.rows import Rows
+from handful.rows import Rows, mean_rows
 from handful.service import tracing
 from handful.service.encoding.batcher import Batcher
 from handful.service.encoding.decoders import Decoders, Job
@@ -31,12 +32,16 @@ _HASHED_HERE = 2**18  # bytes; more is hashed in a thread, so that the event loo
 
 @dataclass(slots=True)
 class Timings:
-    """Seconds that a request spent: each the longest of its pictures."""
+    """Seconds that a request spent: each the longest of its pictures.
+
+    encoded : pictures that the encoder looked at for it, every view of each.
+    """
 
     decode: float = 0.0
     queue: float = 0.0
     encode: float = 0.0
     score: float = 0.0
+    encoded: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,14 +165,19 @@ class Encoding:
         images: Sequence[bytes],
         *,
         pointers: Sequence[str],
+        views: str = "none",
         timings: Timings | None = None,
     ) -> Rows:
-        """(N, D) of pictures of which nothing else is wanted; those seen before are not even decoded."""
+        """(N, D) of pictures of which nothing else is wanted; those seen before are not even decoded.
+
+        views : a policy of `augment`, whose views of a picture are seen in the mean; each takes a place in
+        the queue.
+        """
         digests = await _digests(images)
         found = {
             digest: X
             for digest in dict.fromkeys(digests)
-            if (X := self._known(tenant, encoder, digest, "none")) is not None
+            if (X := self._known(tenant, encoder, digest, views)) is not None
         }
         fresh = [at for at, digest in enumerate(digests) if digest not in found]
         made = await self._pictures(
@@ -176,13 +186,15 @@ class Encoding:
             [images[at] for at in fresh],
             [digests[at] for at in fresh],
             pointers=[pointers[at] for at in fresh],
-            views="none",
+            views=views,
             keep=None,
             timings=timings,
+            places_each=policy_named(views).count,
         )
         found |= {picture.sha256: picture.X for picture in made}
-        nothing = np.empty((0, encoder.dimension), np.float32)
-        return np.concatenate([nothing, *(found[digest] for digest in digests)])
+        if not digests:
+            return np.empty((0, encoder.dimension), np.float32)
+        return mean_rows(np.stack([found[digest] for digest in digests]))
 
     async def texts(self, tenant: str, encoder: Encoder, texts: Sequence[str]) -> Rows:
         """(M, D) of prompts. Raises EncoderError for an empty one."""
@@ -202,13 +214,15 @@ class Encoding:
         views: str,
         keep: Callable[[int, bytes], None] | None,
         timings: Timings | None,
+        places_each: int = 1,
     ) -> list[Picture]:
+        """places_each : that a picture takes in the queue."""
         timings = Timings() if timings is None else timings
         places: dict[str, list[int]] = {}
         for at, digest in enumerate(digests):
             places.setdefault(digest, []).append(at)
         request = next(self._requests)
-        self._waiting.accept(tenant, len(places))
+        self._waiting.accept(tenant, places_each * len(places))
         tasks = [
             asyncio.create_task(
                 self._picture(
@@ -226,14 +240,16 @@ class Encoding:
             for digest, own in places.items()
         ]
         for task in tasks:
-            task.add_done_callback(partial(self._note, tenant))
+            task.add_done_callback(partial(self._note, tenant, places_each))
         async with self.encoders.used(encoder):
             made = await _all(tasks)
         known = dict(zip(places, made, strict=True))
         return [known[digest] for digest in digests]
 
-    def _note(self, tenant: str, task: "asyncio.Task[Picture]") -> None:
-        self._waiting.done(tenant, encoded=not task.cancelled() and task.exception() is None)
+    def _note(self, tenant: str, places: int, task: "asyncio.Task[Picture]") -> None:
+        encoded = not task.cancelled() and task.exception() is None
+        for _ in range(places):
+            self._waiting.done(tenant, encoded=encoded)
 
     async def _picture(
         self,
@@ -277,6 +293,7 @@ class Encoding:
             encode = max(item.encode for item in encoded)
             tracing.took("encode", encode)
             timings.encode = max(timings.encode, encode)
+            timings.encoded += len(encoded)
             X = np.stack([item.row for item in encoded])
             self._sampling.saw(tenant, encoder, X[0])
             self._memory.put("image", tenant, encoder.fingerprint, f"{digest} {policy}", X)
