@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 400e6  # bytes
-UNWANTED = {"torch", "scipy", "scikit-learn", "pandas", "onnx"}
+UNWANTED = {"torch", "scipy", "scikit-learn", "pandas", "onnx", "faiss-cpu"}
 _LISTED = 8  # largest packages to show
 
 

@@ -1,9 +1,11 @@
 """Heads of very many classes are answered in two stages, from indexes that any process builds again."""
 
 import asyncio
+import sys
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from handful.errors import RetrievalError
 from handful.retrieval.head_index import HeadIndex
@@ -160,3 +162,20 @@ async def test_a_service_that_stops_gives_up_what_it_builds(opened, taught, rows
     place = service.settings.data_dir / "indexes" / "default" / id
     left = list(place.iterdir()) if place.exists() else []
     assert all(not path.name.startswith(".part-") for path in left)
+
+
+async def test_without_faiss_every_class_is_looked_at_and_the_log_says_so_once(
+    opened, taught, rows, staged, monkeypatch
+):
+    for name in [name for name in sys.modules if name.startswith("handful.retrieval")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "faiss", None)  # as where it is not installed
+    with capture_logs() as said:
+        async with opened(exact_classes=5) as service:
+            id = await taught(service, classes=NAMES)
+            for _ in range(3):
+                assert len(await asked(service, id, shots(rows))) == 36
+                await service.heads.indexes.settled()
+    (line,) = [one for one in said if one["event"] == "every class is looked at"]
+    assert "handful[giant]" in line["why"]
+    assert staged == []

@@ -8,11 +8,11 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
-import faiss
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from handful.errors import RetrievalError
+from handful.retrieval.backend import faiss
 from handful.retrieval.building import RowSource, as_matrix, build
 from handful.retrieval.manifest import Manifest, check_digest, write_file
 from handful.retrieval.rounding import Matrix

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-import faiss
 import numpy as np
 
 from handful.errors import RetrievalError
+from handful.retrieval.backend import faiss
 from handful.retrieval.manifest import SegmentRecord, write_file
 from handful.retrieval.rounding import Bytes, Matrix, Rounding
 from handful.retrieval.sketch import Sketch

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from handful.errors import HeadError, RetrievalError
+from handful.retrieval.backend import faiss
 from handful.retrieval.rounding import Bytes, Matrix, Rounding
 from handful.tensors import Arrays, pack, unpack
 

@@ -13,7 +13,7 @@ from cachetools import LRUCache
 
 from handful.adapters.class_rows import ClassRows
 from handful.adapters.head import Head
-from handful.errors import RetrievalError, StorageError
+from handful.errors import MissingExtraError, RetrievalError, StorageError
 from handful.service import metrics
 from handful.storage.ids import new_id
 from handful.storage.store import Store
@@ -33,7 +33,8 @@ class Indexes:
     """Built in the background when a head is asked; until then every class is looked at.
 
     A folder of the index is named by its classifier and its head's digest, and complete when it is there, so
-    that processes on one machine share it. One that is missing or damaged is built again.
+    that processes on one machine share it. One that is missing or damaged is built again. Without the extra
+    `giant` there is none, and every class is looked at.
     """
 
     def __init__(self, store: Store, folder: Path, exact_classes: int) -> None:
@@ -44,10 +45,13 @@ class Indexes:
         self._making: dict[Hashable, asyncio.Task[None]] = {}
         self._failed: dict[Hashable, str] = {}
         self._stopping = False
+        self._possible = True
 
     def at_hand(self, tenant: str, id: str, head: Head, digest: str) -> "TwoStages | None":
         """The two stages of a head, if they are there by now; digest : of the head."""
-        if head.class_count <= self._exact or head.class_rows is None or self._stopping:
+        if head.class_count <= self._exact or head.class_rows is None or not self._possible:
+            return None
+        if self._stopping:
             return None
         key = (tenant, id)
         found = self._open.get(key)
@@ -78,6 +82,9 @@ class Indexes:
             await self._sweep()
         except _StoppedError:
             pass
+        except MissingExtraError as exc:
+            self._possible = False
+            _log.warning("every class is looked at", classes=head.class_count, why=str(exc))
         except (RetrievalError, OSError, MemoryError) as exc:
             self._failed[key] = digest  # every class is looked at until the head is another
             metrics.INDEXES_LOST.inc()
