@@ -15,7 +15,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,9 +27,9 @@ from safetensors.numpy import load_file, save
 from conversion.legacy_torch import load_checkpoint
 from conversion.lite2 import FEATURES, SIDE, image_graph
 from conversion.minilm import text_graph
+from handful.background import Background
 from handful.encoders.builtin import BuiltinEncoder
 from handful.encoders.crop import centre_crop
-from handful.encoders.profile import profile
 from handful.encoders.sentences import SentenceTower
 from handful.encoders.session import SessionOptions, open_session
 from handful.encoders.shipped import MANIFEST, Shipped
@@ -171,8 +170,8 @@ def convert(out: Path, lite2_wheel: Path, minilm_wheel: Path, pictures: Path | N
 
     if pictures is not None:
         encoder = BuiltinEncoder(shipped=Shipped.open(out))
-        profiled = profile(encoder, numbered(pictures), logit_scale=LOGIT_SCALE)
-        background = replace(profiled, ridge=RIDGE).to_bytes()
+        rows = encoder.encode_images(numbered(pictures))  # `profile` would ask for the background there is
+        background = Background.fit(rows, logit_scale=LOGIT_SCALE, ridge=RIDGE).to_bytes()
     else:
         background = (out / "background.safetensors").read_bytes()
     work.write("background.safetensors", background)

@@ -11,6 +11,7 @@ _HOME = {
     "Client": "handful.client",
     "FewShotClassifier": "handful.classifier",
     "Head": "handful.adapters.head",
+    "JoinedBackground": "handful.background",
     "Prediction": "handful.classifier",
     "fit_head": "handful.adapters",
     "load": "handful.classifier",
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from handful.adapters import fit_head as fit_head
     from handful.adapters.head import Head as Head
     from handful.background import Background as Background
+    from handful.background import JoinedBackground as JoinedBackground
     from handful.classifier import FewShotClassifier as FewShotClassifier
     from handful.classifier import Prediction as Prediction
     from handful.classifier import load as load

@@ -1,5 +1,6 @@
 """The background: how an encoder sees pictures of anything."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -15,6 +16,10 @@ from handful.tensors import Arrays, pack, unpack
 _DRAWS = 256  # rows of `anything`
 _LARGEST = 1e6  # unit rows have means and covariances up to 1
 _NEARNESS = 20.0  # of cosines: how much more a nearer anchor draws
+_FORMAT_OF_PARTS = 2  # what is of one encoder is still written as 1
+_MOST_COLUMNS = 65_536  # of a part
+
+FEWEST_PARTS, MOST_PARTS = 2, 4  # encoders whose rows stand side by side
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,37 +166,143 @@ class Background:
 
     def to_bytes(self) -> bytes:
         """Safetensors: the mean, and the upper triangle of the covariance, in float32, and the anchors."""
+        return pack("background", 1, self._arrays(), self._numbers())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Background":
+        """Read what `to_bytes` wrote, of one encoder or of several. Raises HeadError for something else."""
+        arrays, settings = unpack("background", _FORMAT_OF_PARTS, data)
+        try:
+            return _restored_parts(arrays, settings) if "parts" in settings else _restored(arrays, settings)
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as exc:
+            raise HeadError(f"this background is damaged: {exc}; profile the encoder again") from None
+
+    def _arrays(self) -> Arrays:
         arrays: Arrays = {
             "mean": self.mean.astype(np.float32),
             "covariance": self.covariance[np.triu_indices(self.dimension)].astype(np.float32),
         }
-        if self.anchors is not None:
-            arrays["anchors"] = self.anchors
-        settings = {"count": self.count, "logit_scale": self.logit_scale, "ridge": self.ridge}
-        return pack("background", 1, arrays, settings)
+        return arrays if self.anchors is None else arrays | {"anchors": self.anchors}
 
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """Read what `to_bytes` wrote. Raises HeadError where it is something else."""
-        arrays, settings = unpack("background", 1, data)
-        try:
-            mean, packed = arrays["mean"], arrays["covariance"]
-            if mean.ndim != 1 or packed.shape != (len(mean) * (len(mean) + 1) // 2,):
-                raise ValueError(f"a mean {mean.shape} with half a covariance {packed.shape}")
-            upper = np.triu_indices(len(mean))
-            covariance = np.zeros((len(mean), len(mean)))
-            covariance[upper] = packed
-            covariance[upper[::-1]] = packed
-            return cls(
-                mean=mean.astype(np.float64),
-                covariance=covariance,
-                count=int(str(settings["count"])),
-                logit_scale=float(str(settings["logit_scale"])),
-                ridge=float(str(settings["ridge"])),
-                anchors=arrays.get("anchors"),
+    def _numbers(self) -> dict[str, float]:
+        return {"count": self.count, "logit_scale": self.logit_scale, "ridge": self.ridge}
+
+
+class JoinedBackground(Background):
+    """The backgrounds of several encoders whose rows stand side by side, as `rows.side_by_side` makes them.
+
+    widths : (n,) columns of each part, n from 2 to 4.    parts : (n,) the background of each, None where
+    nobody has profiled it.
+
+    Methods see each part by its own. As one background of all columns it has nothing between the parts, and
+    an unprofiled part isotropic.
+
+    >>> JoinedBackground([(2, None), (3, Background.fit(np.eye(3)))]).dimension
+    5
+    """
+
+    widths: tuple[int, ...]
+    parts: tuple[Background | None, ...]
+
+    def __init__(self, parts: Sequence[tuple[int, Background | None]]) -> None:
+        """Raises EmbeddingError for too few or too many parts, and for a width that is not the part's."""
+        if not FEWEST_PARTS <= len(parts) <= MOST_PARTS:
+            raise EmbeddingError(
+                f"rows of {len(parts)} parts; there are {FEWEST_PARTS} to {MOST_PARTS} parts side by side"
             )
-        except (KeyError, ValueError, TypeError, OverflowError) as exc:
-            raise HeadError(f"this background is damaged: {exc}; profile the encoder again") from None
+        for width, part in parts:
+            if width < 1 or isinstance(part, JoinedBackground):
+                raise EmbeddingError(f"a part has one encoder's columns, at least one, not {width}")
+            if part is not None and part.dimension != width:
+                raise EmbeddingError(f"a part of {width} columns has a background of {part.dimension}")
+        known = [part for _, part in parts if part is not None]
+        for name, value in (
+            ("widths", tuple(int(width) for width, _ in parts)),
+            ("parts", tuple(part for _, part in parts)),
+            ("count", min((part.count for part in known), default=0)),
+            ("logit_scale", float(np.mean([part.logit_scale for part in known])) if known else 100.0),
+            ("ridge", 0.3),
+            ("anchors", None),
+        ):
+            object.__setattr__(self, name, value)
+
+    @cached_property
+    def mean(self) -> FloatArray:  # made late: of four parts it is large, and seldom wanted
+        """(D,)."""
+        means = [
+            np.zeros(width) if part is None else part.mean
+            for width, part in zip(self.widths, self.parts, strict=True)
+        ]
+        return np.asarray(np.concatenate(means) / np.sqrt(len(means)))
+
+    @cached_property
+    def covariance(self) -> FloatArray:
+        """(D, D), zero between the parts."""
+        whole = np.zeros((self.dimension, self.dimension))
+        start = 0
+        for width, part in zip(self.widths, self.parts, strict=True):
+            own = np.eye(width) / width if part is None else part.covariance
+            whole[start : start + width, start : start + width] = own / len(self.parts)
+            start += width
+        return whole
+
+    @property
+    def dimension(self) -> int:
+        return sum(self.widths)
+
+    @property
+    def said(self) -> str:
+        return " and ".join(said_of(part) for part in self.parts)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        digest = sha256()
+        for width, part in zip(self.widths, self.parts, strict=True):
+            digest.update(f"{width} {None if part is None else part.fingerprint}, ".encode())
+        return digest.hexdigest()[:16]
+
+    def to_bytes(self) -> bytes:
+        """Safetensors: the widths, and all that is in the parts'."""
+        arrays: Arrays = {}
+        told: list[object] = []
+        for at, (width, part) in enumerate(zip(self.widths, self.parts, strict=True)):
+            told.append({"width": width, "numbers": None if part is None else part._numbers()})
+            if part is not None:
+                arrays |= {f"{at}.{name}": array for name, array in part._arrays().items()}
+        return pack("background", _FORMAT_OF_PARTS, arrays, {"parts": told})
+
+
+def _restored_parts(arrays: Arrays, settings: Mapping[str, object]) -> JoinedBackground:
+    told = settings["parts"]
+    if not isinstance(told, list) or len(told) > MOST_PARTS:
+        raise ValueError("its parts are no list of some")
+    parts: list[tuple[int, Background | None]] = []
+    for at, one in enumerate(told):
+        start = f"{at}."
+        own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+        width = int(one["width"])
+        if not 1 <= width <= _MOST_COLUMNS:
+            raise ValueError(f"a part of {width} columns")
+        parts.append((width, None if one["numbers"] is None else _restored(own, one["numbers"])))
+    return JoinedBackground(parts)
+
+
+def _restored(arrays: Arrays, settings: Mapping[str, object]) -> Background:
+    mean, packed = arrays["mean"], arrays["covariance"]
+    if mean.ndim != 1 or packed.shape != (len(mean) * (len(mean) + 1) // 2,):
+        raise ValueError(f"a mean {mean.shape} with half a covariance {packed.shape}")
+    upper = np.triu_indices(len(mean))
+    covariance = np.zeros((len(mean), len(mean)))
+    covariance[upper] = packed
+    covariance[upper[::-1]] = packed
+    return Background(
+        mean=mean.astype(np.float64),
+        covariance=covariance,
+        count=int(str(settings["count"])),
+        logit_scale=float(str(settings["logit_scale"])),
+        ridge=float(str(settings["ridge"])),
+        anchors=arrays.get("anchors"),
+    )
 
 
 def said_of(background: Background | None) -> str:

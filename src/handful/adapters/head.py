@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, Valid
 from handful.adapters.calibration import held_out_sharpness, softmax
 from handful.adapters.class_rows import ClassRows
 from handful.adapters.conformal import ConformalSets
+from handful.adapters.ensemble import Ensemble, widths_of
 from handful.adapters.known import KnownTest
 from handful.adapters.methods import METHODS, SCORERS, Method, Options, method_named
 from handful.adapters.scorer import Fitted, Scorer, Settings
 from handful.adapters.support import ShotId, Support
-from handful.background import Background
+from handful.background import Background, JoinedBackground
 from handful.errors import HeadError, SupportError
 from handful.rows import FloatArray, IntArray, Rows, as_rows
 from handful.tensors import Arrays, pack, unpack
@@ -251,8 +252,17 @@ class Head:
                     "upgrade Handful, or fit it again"
                 )
         method = METHODS[saved.method]
+        of_scorer = {
+            name.removeprefix("scorer."): array
+            for name, array in arrays.items()
+            if name.startswith("scorer.")
+        }
+        if saved.scorer == Ensemble.kind:
+            unprofiled = JoinedBackground([(width, None) for width in widths_of(of_scorer)])
+            if saved.background == unprofiled.fingerprint:  # it tells the parts' widths alone
+                background = unprofiled
         # A head of an earlier rule keeps its meaning: it answers as it did, and only refitting changes it.
-        full = "support.X" in arrays and method.rule == saved.rule
+        full = "support.X" in arrays and saved.rule == method.rule_for(background)
         if saved.background is None:
             background = None
         elif background is None or background.fingerprint != saved.background:
@@ -264,11 +274,7 @@ class Head:
                 )
             background = None
         scorer = SCORERS[saved.scorer].restore(
-            {
-                name.removeprefix("scorer."): array
-                for name, array in arrays.items()
-                if name.startswith("scorer.")
-            },
+            of_scorer,
             saved.scorer_settings,
             background if saved.needs_background else None,
         )
@@ -324,7 +330,7 @@ class Head:
         mean, deviation = fitted.known_prior
         return cls(
             method=method.name,
-            rule=method.rule,
+            rule=method.rule_for(support.background),
             scorer=fitted.scorer,
             sharpness=sharpness,
             known_test=KnownTest.fit(typicality, prior_mean=mean, prior_deviation=deviation),
@@ -342,13 +348,13 @@ class Head:
         if method.change is not None and self.state is not None:
             fitted = method.change(self.state, self._support("change"), support, self.options)
         else:
-            fitted = method.fit(support, self.options)
+            fitted = method.made(support, self.options)
         return self.of(method, support, self.options, fitted)
 
     def _support(self, what: str) -> Support:
         if self.support is None:
             now = METHODS[self.method].rule
-            if self.rule != now:
+            if self.rule.partition(" of ")[0] != now:
                 raise HeadError(
                     f"this head was made by rule {self.rule!r}, and this build has {now!r}, so it cannot "
                     f"{what}; refit from the support with fit_head"
@@ -386,6 +392,7 @@ def fit_head(
     background: Background | None = None,
     shot_ids: Sequence[ShotId] | None = None,
     options: Options | None = None,
+    parts: Sequence[int] | None = None,
 ) -> Head:
     """Make a head from shots, texts, or both.
 
@@ -394,6 +401,8 @@ def fit_head(
     groups : (N,) names; rows of a group are left out together (views of a shot, pictures of a patient).
     background : the encoder's.    shot_ids : (N,) names for `add` and `remove`; default 0..N-1.
     options : the method's own, such as `TipOptions(beta=3.0)`.
+    parts : columns of each encoder, of rows that are several encoders' side by side; a `JoinedBackground`
+    says them too.
 
     Raises SupportError or EmbeddingError, saying what was found and what to do.
 
@@ -406,10 +415,23 @@ def fit_head(
         options = chosen.options()
     elif not isinstance(options, chosen.options):
         raise SupportError(f"method {method!r} takes {chosen.options.__name__}, got {type(options).__name__}")
+    if parts is not None:
+        background = _of_parts(parts, background)
     support = Support.checked(
         X, y, class_count=class_count, text=text, groups=groups, background=background, shot_ids=shot_ids
     )
-    return Head.of(chosen, support, options, chosen.fit(support, options))
+    return Head.of(chosen, support, options, chosen.made(support, options))
+
+
+def _of_parts(parts: Sequence[int], background: Background | None) -> JoinedBackground:
+    if background is None:
+        return JoinedBackground([(width, None) for width in parts])
+    if not isinstance(background, JoinedBackground) or background.widths != tuple(parts):
+        raise SupportError(
+            f"parts of {tuple(parts)} columns do not fit this background; give JoinedBackground([(columns, "
+            "background or None), ...]), which says both"
+        )
+    return background
 
 
 class _SavedHead(BaseModel):

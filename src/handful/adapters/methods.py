@@ -4,13 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from handful.adapters import auto, clip_adapter, lda, proker, prototype, tip, tip_f, zero_shot
-from handful.adapters.bottleneck import Bottleneck
-from handful.adapters.class_rows import ClassRows
-from handful.adapters.kernel_ridge import KernelRidge
-from handful.adapters.key_value_cache import KeyValueCache
+from handful.adapters import (
+    auto,
+    clip_adapter,
+    ensemble,
+    lda,
+    proker,
+    prototype,
+    scorers,
+    tip,
+    tip_f,
+    zero_shot,
+)
 from handful.adapters.scorer import Fitted, Scorer
 from handful.adapters.support import Support
+from handful.background import Background, JoinedBackground
 from handful.errors import SupportError
 
 Options = Any  # the frozen dataclass of a method; each method has its own
@@ -30,6 +38,17 @@ class Method:
     fit: Callable[[Support, Options], Fitted]
     change: Callable[[object, Support, Support, Options], Fitted] | None = None
 
+    def made(self, support: Support, options: Options) -> Fitted:
+        """What it makes of a support; of rows of several encoders, of each part, mixed."""
+        if isinstance(support.background, JoinedBackground):
+            return ensemble.fit(lambda part: self.fit(part, options), support)
+        return self.fit(support, options)
+
+    def rule_for(self, background: Background | None) -> str:
+        """The rule, and how parts are mixed where rows are of several encoders."""
+        joined = isinstance(background, JoinedBackground)
+        return f"{self.rule} of {ensemble.RULE}" if joined else self.rule
+
 
 METHODS = {
     method.name: method
@@ -45,9 +64,7 @@ METHODS = {
     )
 }
 
-SCORERS: dict[str, type[Scorer]] = {
-    scorer.kind: scorer for scorer in (ClassRows, KeyValueCache, KernelRidge, Bottleneck)
-}
+SCORERS: dict[str, type[Scorer]] = scorers.SCORERS | {ensemble.Ensemble.kind: ensemble.Ensemble}
 
 
 def method_named(name: str) -> Method:
