@@ -55,12 +55,12 @@ class CachedEncoder:
         decode_many(images)  # reads nothing yet, but raises for one picture in place of several
         rows = [np.empty((0, self.dimension), dtype=np.float32)]
         done = 0
-        for pictures in self._portions(images):
+        for pictures in portions(images, self._limits):
             try:
                 keys = [self._key("image", digest(picture, limits=self._limits)) for picture in pictures]
                 rows.append(self._rows(keys, pictures, self._images_encoder(done, len(pictures), progress)))
             except ImageError:
-                self._name_the_culprit(pictures, done)
+                name_the_culprit(pictures, done, self._limits)
                 raise
             done += len(pictures)
             if progress is not None:
@@ -100,24 +100,28 @@ class CachedEncoder:
 
         return encode
 
-    def _name_the_culprit(self, pictures: Sequence[ImageSource], before: int) -> None:
-        """The encoder saw some of the pictures only; say the place among all of them."""
-        for number, picture in enumerate(pictures, start=before + 1):
-            decode(picture, limits=self._limits, name=f"{describe(picture)}, number {number} of those given")
 
-    def _portions(self, images: Iterable[ImageSource]) -> Iterator[list[ImageSource]]:
-        """Lists of pictures, short where they lie in memory: a generator's pictures need not fit there."""
-        portion: list[ImageSource] = []
-        held = 0
-        for picture in images:
-            again = _readable_again(picture, self._limits)
-            portion.append(again)
-            held += _bytes_held(again)
-            if len(portion) == _MOST or held > _HELD_BYTES:
-                yield portion
-                portion, held = [], 0
-        if portion:
+def name_the_culprit(pictures: Sequence[ImageSource], before: int, limits: Limits) -> None:
+    """An encoder saw some of the pictures only: raise the ImageError again with the place among all."""
+    for number, picture in enumerate(pictures, start=before + 1):
+        decode(picture, limits=limits, name=f"{describe(picture)}, number {number} of those given")
+
+
+def portions(images: Iterable[ImageSource], limits: Limits) -> Iterator[list[ImageSource]]:
+    """Lists of pictures that can be read twice, short where they lie in memory: a generator's pictures need
+    not fit there.
+    """
+    portion: list[ImageSource] = []
+    held = 0
+    for picture in images:
+        again = _readable_again(picture, limits)
+        portion.append(again)
+        held += _bytes_held(again)
+        if len(portion) == _MOST or held > _HELD_BYTES:
             yield portion
+            portion, held = [], 0
+    if portion:
+        yield portion
 
 
 def _readable_again(picture: ImageSource, limits: Limits) -> ImageSource:

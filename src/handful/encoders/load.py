@@ -4,12 +4,14 @@ import os
 from pathlib import Path
 from threading import Lock
 
+from handful.background import MOST_PARTS
 from handful.encoders.backgrounds import Backgrounds
 from handful.encoders.base import Encoder
 from handful.encoders.builtin import BuiltinEncoder
 from handful.encoders.cache import CachedEncoder
 from handful.encoders.catalogue import CATALOGUE
 from handful.encoders.dual import DualEncoder
+from handful.encoders.ensemble import SEPARATOR, ensemble
 from handful.encoders.folder import ModelFolder
 from handful.encoders.hub import fetched
 from handful.encoders.once import Once
@@ -22,6 +24,7 @@ from handful.settings import Settings
 _Wanted = tuple[str, str, SessionOptions, Limits, Path | None]
 _LOADED: dict[_Wanted, Once[Encoder]] = {}
 _CACHED: dict[tuple[_Wanted, Path, int], Encoder] = {}
+_TOGETHER: dict[tuple[Encoder, ...], Encoder] = {}
 _LOCK = Lock()
 
 
@@ -33,7 +36,8 @@ def load_encoder(
     Something that is an encoder already comes back as it is. settings : None reads the environment.
     cached : keep rows by content in memory and in the cache folder, so that nothing is encoded twice.
     A name is one of the catalogue, a folder with ONNX files (with a separator in it, or that is there), or
-    org/name of a model hub, which is fetched if it was not yet.
+    org/name of a model hub, which is fetched if it was not yet; or two to four of these with + between them,
+    whose rows stand side by side.
     Raises EncoderError for a name that is none of these, or a model that cannot be used.
 
     >>> load_encoder("builtin").dimension
@@ -46,7 +50,27 @@ def load_encoder(
             f"{type(name_or_encoder).__name__} is no encoder; give a name, or an object with "
             "name, dimension, fingerprint, background, encode_images and encode_texts"
         )
-    return _loaded(name_or_encoder, settings or Settings(), cached)
+    settings = settings or Settings()
+    names = _names(name_or_encoder)
+    if len(names) == 1:
+        return _loaded(names[0], settings, cached)
+    parts = tuple(_loaded(name, settings, cached) for name in names)
+    with _LOCK:
+        if parts not in _TOGETHER:
+            _TOGETHER[parts] = ensemble(parts, limits=_limits(settings))
+        return _TOGETHER[parts]
+
+
+def _names(name: str) -> list[str]:
+    """Of the parts of an ensemble; a folder may have the sign in its own name."""
+    if SEPARATOR not in name or Path(name).expanduser().is_dir():
+        return [name]
+    names = [part.strip() for part in name.split(SEPARATOR)]
+    if not all(names):
+        raise EncoderError(f"{name[:200]!r} names an ensemble, and a part has no name; give two, as in a+b")
+    if len(names) > MOST_PARTS:
+        raise EncoderError(f"an ensemble has at most {MOST_PARTS} parts, not {len(names)}")
+    return names
 
 
 def _loaded(name: str, settings: Settings, cached: bool) -> Encoder:
