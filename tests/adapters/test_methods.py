@@ -1,5 +1,8 @@
 """Laws that the heads of all methods keep."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -312,3 +315,22 @@ def test_compact_heads_are_small_and_as_good(method):
     assert_allclose(compact.known(Q), head.known(Q), atol=0.03)
     sets = [h.conformal_set(Q).mean() for h in (head, compact)]
     assert sets[1] == pytest.approx(sets[0], rel=0.05)
+
+
+def test_a_fit_that_does_not_fit_in_memory_says_so():
+    code = """
+import resource, sys
+import numpy as np
+import handful
+from handful.errors import SupportError
+X = np.random.default_rng(0).standard_normal((30_000, 32)).astype(np.float32)
+room = 2**30
+resource.setrlimit(resource.RLIMIT_AS, (room, room))
+try:
+    handful.fit_head("prototype", X, np.arange(30_000), class_count=30_000)
+except SupportError as exc:
+    print(exc)
+"""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert "30000 classes does not fit in memory" in done.stdout, done

@@ -420,7 +420,13 @@ def fit_head(
     support = Support.checked(
         X, y, class_count=class_count, text=text, groups=groups, background=background, shot_ids=shot_ids
     )
-    return Head.of(chosen, support, options, chosen.made(support, options))
+    try:
+        return Head.of(chosen, support, options, chosen.made(support, options))
+    except MemoryError as exc:
+        raise SupportError(
+            f"{method!r} of {len(support.y)} rows and {class_count} classes does not fit in memory; "
+            "'auto' takes the least, or teach fewer classes"
+        ) from exc
 
 
 def _of_parts(parts: Sequence[int], background: Background | None) -> JoinedBackground:
