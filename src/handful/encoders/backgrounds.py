@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from handful.background import Background
-from handful.encoders.base import Encoder
+from handful.encoders.base import Encoder, check_alone
 from handful.errors import EncoderError, HeadError
 
 FOLDER = "backgrounds"  # in the data folder
@@ -54,8 +54,9 @@ class Backgrounds:
     def install(self, encoder: Encoder, background: Background) -> Path:
         """From its next start on a process uses it for the encoder. The one before is kept.
 
-        Raises EncoderError where it is of another width.
+        Raises EncoderError where it is of another width, and for several encoders as one.
         """
+        check_alone(encoder)
         if background.dimension != encoder.dimension:
             raise EncoderError(
                 f"this background has {background.dimension} columns, and encoder {encoder.name!r} "

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handful.background import Background
+from handful.errors import EncoderError
 from handful.images import ImageSource
 from handful.pixels import Pixels
 from handful.rows import Rows
@@ -120,3 +121,13 @@ def leaves(encoder: Encoder) -> list[Encoder]:
     if isinstance(encoder, Composite):
         return [leaf for part in encoder.parts for leaf in leaves(part)]
     return [encoder]
+
+
+def check_alone(encoder: Encoder) -> None:
+    """Raises EncoderError for a composite, which has no background but those of its parts."""
+    if isinstance(encoder, Composite):
+        names = [part.name for part in encoder.parts]
+        raise EncoderError(
+            f"{encoder.name!r} is several encoders, each with its own background; give one for each of them: "
+            f"{', '.join(names)}"
+        )

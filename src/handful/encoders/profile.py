@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from handful.background import Background
-from handful.encoders.base import Encoder, Progress
+from handful.encoders.base import Encoder, Progress, check_alone
 from handful.images import ImageSource
 
 
@@ -18,8 +18,9 @@ def profile(
 
     A thousand is a good number. logit_scale : from cosine to logits; None keeps the encoder's own.
     The share of an isotropic background (`Background.ridge`) and the anchors are the encoder's own too.
-    Raises EmbeddingError for fewer than two pictures.
+    Raises EmbeddingError for fewer than two pictures, and EncoderError for several encoders as one.
     """
+    check_alone(encoder)
     rows = encoder.encode_images(images, progress=progress)
     known = encoder.background
     if known is None:

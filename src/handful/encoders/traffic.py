@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handful.background import Background
-from handful.encoders.base import Encoder
+from handful.encoders.base import Encoder, check_alone
 from handful.encoders.moments import Moments
 from handful.errors import EncoderError
 
@@ -75,8 +75,9 @@ class Traffic:
 def background_of_traffic(encoder: Encoder, folders: Sequence[Path]) -> Background:
     """The background of what services with these data folders were sent, for an encoder.
 
-    Raises EncoderError for fewer than 500 pictures in all.
+    Raises EncoderError for fewer than 500 pictures in all, and for several encoders as one.
     """
+    check_alone(encoder)
     found = [moments for folder in folders if (moments := Traffic(folder).read(encoder)) is not None]
     count = sum(moments.count for moments in found)
     if count < ENOUGH:

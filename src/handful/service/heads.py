@@ -13,7 +13,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from handful.adapters.head import Head, fit_head, named_background
-from handful.background import Background
+from handful.background import Background, JoinedBackground
 from handful.encoders import Encoder
 from handful.encoders.backgrounds import Backgrounds
 from handful.errors import ConflictError, HeadError, RequestError, SupportError
@@ -357,5 +357,7 @@ def _work(background: Background | None) -> int:
     """Numbers that are multiplied to see a row in the background's metric, drawn towards its anchors."""
     if background is None:
         return 0
+    if isinstance(background, JoinedBackground):
+        return sum(map(_work, background.parts))
     anchors = 0 if background.anchors is None else background.anchors.size
     return background.dimension**2 + 2 * anchors

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from handful.encoders import Encoder
+from handful.encoders.base import leaves
 from handful.encoders.moments import Moments
 from handful.encoders.traffic import Traffic
 from handful.errors import EncoderError
-from handful.rows import Rows
+from handful.rows import Rows, apart
 
 ALL = "*"  # tenants
 _TOGETHER = 64  # rows that are added up at once
@@ -34,14 +35,17 @@ class Sampling:
         self._timer: asyncio.Task[None] | None = None
 
     def saw(self, tenant: str, encoder: Encoder, row: Rows) -> None:
-        """A picture that was just encoded; row (D,)."""
+        """A picture that was just encoded; row (D,). Of several encoders each counts for itself."""
         if not self._tenants or not (tenant in self._tenants or ALL in self._tenants):
             return
-        rows = self._rows.setdefault(encoder.fingerprint, [])
-        rows.append(row[None])
-        if len(rows) >= _TOGETHER:
-            self._add(encoder.fingerprint)
-        elif self._timer is None or self._timer.done():
+        parts = leaves(encoder)
+        own = [row[None]] if len(parts) == 1 else apart(row[None], [part.dimension for part in parts])
+        for part, seen in zip(parts, own, strict=True):
+            rows = self._rows.setdefault(part.fingerprint, [])
+            rows.append(seen)
+            if len(rows) >= _TOGETHER:
+                self._add(part.fingerprint)
+        if self._rows and (self._timer is None or self._timer.done()):
             self._timer = asyncio.create_task(self._later(), name="handful-traffic")
 
     async def close(self) -> None:
