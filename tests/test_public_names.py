@@ -1,8 +1,11 @@
 """`__all__` against what is there."""
 
+import ast
 import importlib
+import importlib.util
 import inspect
 import pkgutil
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +47,14 @@ def test_the_tree_of_errors_is_drawn_whole():
 
 
 def test_every_module_says_what_it_is_for():
+    for file in Path(handful.__file__).parent.rglob("*.py"):
+        if file.name != "__main__.py":
+            assert ast.get_docstring(ast.parse(file.read_text())), file
+
+
+def test_every_module_can_be_imported_but_those_that_need_an_extra():
+    extras = {"handful.export": "torch"}
     for module in pkgutil.walk_packages(handful.__path__, "handful."):
-        if not module.name.endswith("__main__"):
-            assert inspect.getdoc(importlib.import_module(module.name)), module.name
+        needed = next((extra for home, extra in extras.items() if module.name.startswith(home)), None)
+        if not module.name.endswith("__main__") and (needed is None or importlib.util.find_spec(needed)):
+            importlib.import_module(module.name)
