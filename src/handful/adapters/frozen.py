@@ -40,7 +40,9 @@ class FrozenClasses(Protocol):
     """Of one method.    origin : (D,) the head's centre, before it was rounded."""
 
     kind: ClassVar[str]
-    origin: Matrix
+
+    @property
+    def origin(self) -> Matrix: ...
 
     def rows(
         self, shots: ClassShots, background: Background | None, pull: float
@@ -152,7 +154,7 @@ def restored(arrays: Arrays, dimension: int) -> FrozenClasses | None:
 
 def text_common(text: Rows | None, mean: FloatArray) -> Matrix:
     """(D,) the point that texts are seen from, as `TextEvidence` has it."""
-    rows = np.zeros((0, len(mean))) if text is None else text[text.any(axis=1)].astype(np.float64)
+    rows = np.zeros((0, len(mean))) if text is None else text[np.any(text, axis=1)].astype(np.float64)
     return np.asarray(rows.mean(axis=0) if len(rows) > 1 else mean, np.float32)
 
 
@@ -169,7 +171,8 @@ def _seen(X: Rows, background: Background | None, pull: float) -> FloatArray:
 
 
 def _texts(text: Rows, common: Matrix, background: Background | None) -> FloatArray:
-    away = np.where(text.any(axis=1)[:, None], text.astype(np.float64) - common, 0.0)
+    away = text.astype(np.float64) - common
+    away[~text.any(axis=1)] = 0.0
     return np.asarray(unit(away if background is None else away @ background.whitening))
 
 
