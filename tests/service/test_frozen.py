@@ -175,11 +175,13 @@ async def test_training_by_the_same_method_estimates_the_statistics_anew(
         assert fits == [12, 13]
 
 
-async def test_one_head_larger_than_the_memory_for_heads_is_kept(opened, taught, rows, monkeypatch):
-    async with opened(heads_cache_bytes=1) as service:
-        id, small = [await taught(service, classes=NAMES[:count]) for count in (12, 2)]
+async def test_one_head_larger_than_the_memory_for_heads_is_kept(opened, taught):
+    async with opened(heads_cache_bytes=1, exact_classes=5) as service:
+        id, small, other = [await taught(service, classes=NAMES[:count]) for count in (12, 2, 9)]
         first = await head_of(service, id)
         assert await head_of(service, id) is first
         assert service.heads.nbytes == first.nbytes
         await head_of(service, small)
+        assert await head_of(service, id) is first
+        await head_of(service, other)
         assert await head_of(service, id) is not first

@@ -342,7 +342,8 @@ class Heads:
         self._giant.pop(key, None)
         if entry.nbytes <= self._memory.maxsize:
             self._memory[key] = entry
-        elif isinstance(entry, ReadyHead):  # restoring it for each request would take seconds
+        elif isinstance(entry, ReadyHead) and entry.head.class_count > self._exact:
+            # Restoring it for each request would take seconds.
             self._memory.pop(key, None)
             self._giant = {key: entry}
         metrics.HEADS_CACHED_BYTES.set(self.nbytes)
