@@ -27,13 +27,20 @@ class RowMarks:
     @classmethod
     def of(cls, head: ClassRows) -> Self:
         """Of a compact head, whose numbers are the same in every process."""
+        numbers: list[NDArray[np.generic]] = [head.rows]
+        shared = [head.centre, np.array([head.pull])]
+        if head.quantised is not None:  # the same rows in a quarter of the bytes
+            deviations = head.quantised.deviations
+            numbers = [deviations.values, deviations.scales[:, None]]
+            shared.append(head.quantised.centre)
+        if head.background is not None:
+            shared.append(head.background.mean)
+        numbers.append(head.offsets.astype(np.float32)[:, None])
         parts = [
-            _hashed(head.rows[at : at + _TOGETHER], head.offsets[at : at + _TOGETHER])
+            _hashed(*(one[at : at + _TOGETHER] for one in numbers))
             for at in range(0, head.class_count, _TOGETHER)
         ]
-        background = head.background
-        told = head.centre if background is None else np.concatenate([head.centre, background.mean])
-        space = _hashed(told.astype(np.float32)[None], np.array([head.pull]))
+        space = _hashed(np.concatenate(shared).astype(np.float32)[None])
         return cls(np.concatenate(parts), int(space[0]))
 
     def write(self, folder: Path) -> None:
@@ -68,11 +75,15 @@ class RowMarks:
         return places
 
 
-def _hashed(rows: NDArray[np.float32], beside: NDArray[np.floating]) -> Marks:
-    """(n,) each row's words times fixed odd numbers, summed; the high half stirred into the low."""
-    words = np.ascontiguousarray(
-        np.concatenate([rows.astype(np.float32), beside[:, None].astype(np.float32)], axis=1)
-    ).view(np.uint32)
+def _hashed(*parts: NDArray[np.generic]) -> Marks:
+    """(n,) the words of each row times fixed odd numbers, summed; the high half stirred into the low.
+
+    parts : (n, any) numbers, whose bytes are hashed.
+    """
+    told = [np.ascontiguousarray(part).view(np.uint8) for part in parts]
+    width = sum(part.shape[1] for part in told)
+    told.append(np.zeros((len(told[0]), -width % 8), np.uint8))
+    words = np.ascontiguousarray(np.concatenate(told, axis=1)).view(np.uint64)
     factors = np.random.default_rng(0).integers(0, 2**63, words.shape[1], np.uint64) * np.uint64(2)
     sums = (words * (factors + np.uint64(1))).sum(axis=1, dtype=np.uint64)
     return np.asarray((sums ^ (sums >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9))
