@@ -110,10 +110,11 @@ def descend(model: Trainable, schedule: Schedule) -> Iterator[Parameters]:
     rows = model.rows()
     means = [np.zeros_like(p) for p in parameters]
     squares = [np.zeros_like(p) for p in parameters]
-    batches = max(-(-len(rows) // schedule.batch), 1)
+    batches = -(-len(rows) // schedule.batch)  # none of a part in which nothing has company
     step = 0
     for _ in range(schedule.epochs):
-        for batch in np.array_split(random.permutation(rows), batches):
+        drawn = random.permutation(rows)
+        for batch in np.array_split(drawn, batches) if batches else []:
             rate = schedule.learning_rate * (1 + np.cos(np.pi * step / (schedule.epochs * batches))) / 2
             step += 1
             _, gradients = model.loss_and_gradient(parameters, np.sort(batch))

@@ -38,19 +38,19 @@ def evaluate_classifier(
     Raises SupportError where no shot can be left out, and where a rival has other shots.
     """
     head = classifier.head_
-    X, y, groups = _shots_of(head)
+    X, y, groups = shots_of(head)
     if not len(X):
         raise SupportError("this classifier was taught no pictures; evaluate it on a folder of test pictures")
-    ours = _support_teacher(head)
-    complete = with_words(_text(head))
+    ours = support_teacher(head)
+    complete = with_words(text_of(head))
     shots = shots if complete else [k for k in shots if k != 0]
     curve = None
     if shots:
         contenders = {OURS: ours}
         for name, rival in (rivals or {}).items():
-            if not np.array_equal(_shots_of(rival.head_)[1], y):
+            if not np.array_equal(shots_of(rival.head_)[1], y):
                 raise SupportError(f"{name!r} was taught other pictures; teach it the same ones, in order")
-            contenders[name] = _support_teacher(rival.head_)
+            contenders[name] = support_teacher(rival.head_)
         curve = learning_curve(
             X,
             y,
@@ -91,7 +91,7 @@ def evaluate_on(
     if classifier.encoder is None:
         raise EncoderError("this classifier has no encoder, so it cannot see pictures; set one")
     Q, _ = encode(load_encoder(classifier.encoder), images, shown=classifier.progress)
-    X, y, _ = _shots_of(head)
+    X, y, _ = shots_of(head)
     asked = Q[ours]
     count = len(X)
     held_out = HeldOut(
@@ -122,7 +122,7 @@ def settings_of(classifier: FewShotClassifier) -> dict[str, str]:
         "method": f"{classifier.method} (rule {classifier.head_.rule})",
         "encoder": "embeddings from elsewhere" if encoder is None else getattr(encoder, "name", str(encoder)),
         "views": classifier.views,
-        "words": "class names and descriptions" if _text(classifier.head_) is not None else "not used",
+        "words": "class names and descriptions" if text_of(classifier.head_) is not None else "not used",
         "domain": classifier.domain or "",
         "background": _background(classifier.head_),
         "unknown below": f"{classifier.unknown_threshold:g}",
@@ -141,11 +141,12 @@ def _names(classifier: FewShotClassifier) -> tuple[str, ...]:
     return tuple(str(native(label)) for label in classifier.classes_)
 
 
-def _text(head: Head) -> Rows | None:
+def text_of(head: Head) -> Rows | None:
+    """(C, D) the text prior of a head that holds its shots, if it has one."""
     return None if head.support is None else head.support.text
 
 
-def _shots_of(head: Head) -> tuple[Rows, IntArray, list[int]]:
+def shots_of(head: Head) -> tuple[Rows, IntArray, list[int]]:
     """Rows (N, D) of the plain pictures, the first of each shot, their classes (N,) and groups."""
     support = _support(head)
     first = first_rows(support.ids)
@@ -163,7 +164,7 @@ def first_rows(ids: Sequence[str]) -> IntArray:
     return np.array([row for row, name in enumerate(ids) if row == 0 or ids[row - 1] != name], np.int64)
 
 
-def _support_teacher(head: Head) -> Teach:
+def support_teacher(head: Head) -> Teach:
     """Teach parts of a head's support, with all views, as the head itself was taught."""
     support = _support(head)
     shot_of_row = np.searchsorted(first_rows(support.ids), np.arange(len(support.ids)), side="right") - 1
