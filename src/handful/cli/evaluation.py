@@ -8,6 +8,7 @@ import typer
 
 from handful.cli import options
 from handful.cli.measures import SAID
+from handful.cli.parts import show_parts
 from handful.cli.terminal import answer_json, answer_table, progress, say
 from handful.cli.views import show_views
 
@@ -215,6 +216,8 @@ def _print(found: "Evaluation") -> None:
     ]
     answer_table([f"{held_out.judged.sum()} pictures asked", ""], rows, right=[1])
     say(found.how)
+    if found.parts is not None:
+        show_parts(found.parts.as_dict())
     if found.views is not None:
         show_views(found.views.as_dict())
     names = found.class_names

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from handful.cli.measures import SAID
+from handful.cli.parts import show_parts
 from handful.cli.predictions import answer_predictions
 from handful.cli.terminal import answer_json, answer_table, confirm, progress, say
 from handful.cli.views import show_views
@@ -204,6 +205,8 @@ def evaluate(url: str, model: str, views: Sequence[str], json: bool) -> None:
         wrong = [[one["shot"], one["label"], one["answer"], f"{one['probability']:.0%}"] for one in said[key]]
         if wrong:
             answer_table([title, "labelled", "answered", ""], wrong[:_SHOWN], right=[3])
+    if said.get("parts") is not None:
+        show_parts(said["parts"])
     if "views" in said:
         show_views(said["views"])
 

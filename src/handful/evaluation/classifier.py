@@ -1,23 +1,27 @@
 """Evaluations of a taught classifier: by its own shots, and by other pictures."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from handful.adapters import Head, fit_head
+from handful.adapters.ensemble import parts_of
 from handful.adapters.support import Support
-from handful.background import said_of
+from handful.background import JoinedBackground, said_of
 from handful.classifier import FewShotClassifier
 from handful.encoders import load_encoder
-from handful.errors import EncoderError, SupportError
+from handful.encoders.cost import cost_of
+from handful.errors import EncoderError, MissingExtraError, SupportError
 from handful.evaluation.curve import Progress, Taught, Teach, learning_curve
 from handful.evaluation.episodes import Episode, Shots
 from handful.evaluation.evaluation import OURS, Evaluation, with_words
 from handful.evaluation.held_out import HeldOut, hold_out
+from handful.evaluation.parts import PartsFound, parts_found, parts_held_out
 from handful.images import ImageSource
 from handful.labels import as_labels, native
-from handful.rows import IntArray, Rows
+from handful.rows import BoolArray, IntArray, Rows, apart
 from handful.sources import describe
 from handful.teaching import encode
 
@@ -61,13 +65,22 @@ def evaluate_classifier(
             from_words=list(contenders) if complete else [],
             progress=progress,
         )
+    held_out = hold_out(X, y, ours, class_count=head.class_count, groups=groups, from_words=complete)
+    parts = None
+    if isinstance(background := _support(head).background, JoinedBackground):
+        own = [support_teacher(part) for part in _alone(head)]
+        right = parts_held_out(
+            X, y, held_out, lambda at: own[at], background, groups=groups, from_words=complete
+        )
+        parts = _parts(classifier, *right)
     return Evaluation(
         class_names=_names(classifier),
         picture_names=tuple(shot.source for shot in classifier.shots_),
         X=X,
-        held_out=hold_out(X, y, ours, class_count=head.class_count, groups=groups, from_words=complete),
+        held_out=held_out,
         curve=curve,
         settings=settings_of(classifier),
+        parts=parts,
     )
 
 
@@ -112,6 +125,7 @@ def evaluate_on(
         held_out=held_out,
         how=f"Each was asked of a classifier taught {count} other pictures.",
         settings=settings_of(classifier),
+        parts=_parts_asked(classifier, asked, held_out),
     )
 
 
@@ -128,6 +142,52 @@ def settings_of(classifier: FewShotClassifier) -> dict[str, str]:
         "unknown below": f"{classifier.unknown_threshold:g}",
     }
     return {name: value for name, value in said.items() if value}
+
+
+def _parts_asked(classifier: FewShotClassifier, asked: Rows, held_out: HeldOut) -> PartsFound | None:
+    """Of an ensemble, what its parts answer for other pictures, the last ones of `held_out`."""
+    head = classifier.head_
+    background = _support(head).background
+    if not isinstance(background, JoinedBackground):
+        return None
+    truth = held_out.y[held_out.judged]
+    right = [
+        _fitted(part).scores(rows).argmax(axis=1) == truth
+        for part, rows in zip(_alone(head), apart(asked, background.widths), strict=True)
+    ]
+    return _parts(classifier, held_out.answers[held_out.judged] == truth, right)
+
+
+def _parts(classifier: FewShotClassifier, whole: BoolArray, right: Sequence[BoolArray]) -> PartsFound:
+    encoder, cost = None, None
+    if classifier.encoder is not None:
+        try:
+            encoder = load_encoder(classifier.encoder)
+            cost = cost_of(encoder)
+        except (EncoderError, MissingExtraError):  # it is not here; its rows are
+            encoder = None
+    return parts_found(classifier.head_, whole, right, encoder=encoder, cost=cost)
+
+
+def _alone(head: Head) -> list[Head]:
+    """An ensemble's head with the shots as each part sees them, to be taught anew."""
+    return [replace(head, support=part) for part in parts_of(_support(head))]
+
+
+def _fitted(head: Head) -> Head:
+    """Taught all the shots it has."""
+    support = _support(head)
+    return fit_head(
+        head.method,
+        support.X,
+        support.y,
+        class_count=support.class_count,
+        text=support.text,
+        groups=support.groups,
+        background=support.background,
+        shot_ids=support.ids,
+        options=head.options,
+    )
 
 
 def _background(head: Head) -> str:

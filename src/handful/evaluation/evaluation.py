@@ -17,6 +17,7 @@ from handful.rows import Rows
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from handful.evaluation.parts import PartsFound
     from handful.evaluation.views import ViewsFound
 
 OURS = "handful"
@@ -31,6 +32,7 @@ class Evaluation:
     class_names : (C,).    picture_names : (N,).    X : (N, D) embeddings of the pictures.
     how : what was asked of whom, a sentence for the reader of the report.
     settings : what was evaluated, in words, likewise.    views : policies of views, where some were compared.
+    parts : of an ensemble, what each encoder is worth.
     """
 
     class_names: tuple[str, ...]
@@ -41,6 +43,7 @@ class Evaluation:
     how: str = LEFT_OUT
     settings: Mapping[str, str] = field(default_factory=dict)
     views: "ViewsFound | None" = None
+    parts: "PartsFound | None" = None
 
     def neighbours(self, picture: int, label: int) -> list[tuple[int, float]]:
         """The pictures of class `label` nearest to a picture, with cosine."""
@@ -73,6 +76,7 @@ class Evaluation:
             "curve": None if self.curve is None else self.curve.as_dict(),
             "settings": dict(self.settings),
             "views": None if self.views is None else self.views.as_dict(),
+            "parts": None if self.parts is None else self.parts.as_dict(),
         }
 
     def to_frame(self) -> "DataFrame":
