@@ -24,7 +24,7 @@ class Slope:
     def rows(self):
         return np.arange(len(self.support.y))
 
-    def loss_and_gradient(self, parameters, rows):
+    def loss_and_gradient(self, parameters, rows, seen=None):
         return 0.0, (np.full(1, self.gradient),)
 
     def scores(self, parameters, Q):
@@ -163,7 +163,7 @@ class Lonely(Slope):
     def rows(self):
         return np.zeros(0, np.int64)
 
-    def loss_and_gradient(self, parameters, rows):
+    def loss_and_gradient(self, parameters, rows, seen=None):
         raise AssertionError("there is nothing to learn from")
 
 
