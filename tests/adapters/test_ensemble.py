@@ -10,6 +10,7 @@ from handful import Background, Head, JoinedBackground, fit_head
 from handful.adapters import METHODS
 from handful.adapters.calibration import log_loss, softmax
 from handful.adapters.ensemble import Ensemble, fit_weights
+from handful.adapters.training import watched
 from handful.errors import EmbeddingError, HeadError, SupportError
 from handful.rows import Rows, apart, side_by_side, unit
 from handful.tensors import pack, unpack
@@ -201,6 +202,14 @@ def test_a_text_prior_need_not_be_of_equal_lengths_in_its_parts():
     )
     Q = side_by_side(one.Q)
     assert_allclose(uneven.scores(Q), fitted(one, text=True).scores(Q), atol=1e-4)
+
+
+def test_training_goes_forward_over_all_parts():
+    told = []
+    with watched(told.append):
+        fitted(seen(shots=8), "tip-f", text=True)
+    assert told == sorted(told)
+    assert told[-1] > 0.5
 
 
 # ---- keeping
