@@ -24,9 +24,7 @@ def shown(png: Any, colour: str, seed: int) -> dict[str, Any]:
 
 def test_a_classifier_of_two_encoders_is_taught_asked_and_changed_as_any_other(both: Any, png: Any) -> None:
     id = both.taught({"red": png("red", 3), "blue": png("blue", 3)}, encoder=SPEC)
-    answer = both.post(
-        f"/v1/classifiers/{id}/classify", **shown(png, "red", 9), data={"explain": 2}
-    ).json()
+    answer = both.post(f"/v1/classifiers/{id}/classify", **shown(png, "red", 9), data={"explain": 2}).json()
     assert answer["encoder"] == SPEC
     (said,) = answer["predictions"]
     assert said["label"] == "red"
