@@ -81,7 +81,7 @@ test-reference: $(READY)  ## compare the builtin encoder with PyTorch (downloads
 
 test-export: $(READY)  ## export small models of open_clip and transformers, and compare with PyTorch (downloads these)
 	$(PYTHON) -m pip install --quiet --editable '.[dev,export]'
-	$(PYTHON) -m pytest -q tests/encoders/export
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q tests/encoders/export src/handful/export
 
 check-wheels: $(READY)  ## ask the index for wheels for Python 3.11 to 3.14 on x86-64 and arm64
 	$(PYTHON) scripts/check_wheels.py

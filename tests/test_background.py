@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from handful.background import Background
+from handful.background import Background, JoinedBackground
 from handful.errors import EmbeddingError, HeadError
 from handful.tensors import pack
 
@@ -155,3 +155,79 @@ def packed(mean, covariance, **settings):
 def test_damaged_bytes_end_in_a_head_error(data):
     with pytest.raises(HeadError, match="background"):
         Background.from_bytes(data)
+
+
+# ---- of several encoders
+
+
+def joined() -> JoinedBackground:
+    random = np.random.default_rng(0)
+    own = Background.fit(random.standard_normal((20, 3)), anchors=np.eye(3, dtype=np.float32))
+    return JoinedBackground([(3, own), (2, None)])
+
+
+def test_backgrounds_of_several_encoders_are_kept_and_read_as_one():
+    again = Background.from_bytes(joined().to_bytes())
+    assert isinstance(again, JoinedBackground)
+    assert again.fingerprint == joined().fingerprint
+    assert again.widths == (3, 2)
+    assert again.parts[1] is None
+    assert again.parts[0].fingerprint == joined().parts[0].fingerprint
+    assert again.said == f"{joined().parts[0].said} and none: the shots alone"
+    assert again.count == 20
+
+
+def test_the_fingerprint_of_several_tells_their_widths_and_order():
+    part = joined().parts[0]
+    told = [
+        JoinedBackground(parts).fingerprint
+        for parts in (
+            [(3, part), (2, None)],
+            [(2, None), (3, part)],
+            [(3, None), (2, None)],
+            [(2, None), (3, None)],
+        )
+    ]
+    assert len(set(told)) == 4
+
+
+def test_as_one_background_parts_have_nothing_to_do_with_each_other():
+    whole = joined()
+    np.testing.assert_allclose(whole.covariance[:3, :3], whole.parts[0].covariance / 2)
+    assert not whole.covariance[:3, 3:].any()
+    np.testing.assert_allclose(whole.mean[:3], whole.parts[0].mean / np.sqrt(2))
+    assert whole.anything.shape == (256, 5)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([(3, None)], "rows of 1 parts; there are 2 to 4"),
+        ([(1, None)] * 5, "rows of 5 parts"),
+        ([(0, None), (1, None)], "at least one, not 0"),
+        ([(4, joined().parts[0]), (1, None)], "a part of 4 columns has a background of 3"),
+        ([(5, joined()), (1, None)], "a part has one encoder's columns"),
+    ],
+)
+def test_parts_that_are_none_are_refused(parts, said):
+    with pytest.raises(EmbeddingError, match=said):
+        JoinedBackground(parts)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        "many",
+        [{"width": 1, "numbers": None}] * 5,
+        [{"width": 10**9, "numbers": None}, {"width": 1, "numbers": None}],
+        [
+            {"width": 2, "numbers": {"count": 1, "logit_scale": 1.0, "ridge": 1.0}},
+            {"width": 1, "numbers": None},
+        ],
+        [{"width": 2}, {"width": 1}],
+        [None, None],
+    ],
+)
+def test_bytes_of_parts_that_do_not_fit_end_in_a_head_error(parts):
+    with pytest.raises(HeadError, match="this background is damaged"):
+        Background.from_bytes(pack("background", 2, {}, {"parts": parts}))

@@ -1,7 +1,8 @@
-"""EfficientNet-Lite2: pixels → 1280 pooled features, as an ONNX graph with folded batch norms.
+"""EfficientNet-Lite: pixels → 1280 pooled features, as an ONNX graph with folded batch norms.
 
-Architecture: Tan and Le, EfficientNet (ICML 2019), without squeeze-and-excitation and with ReLU6; width 1.1,
-depth 1.2, 260 pixels; stem (32) and head (1280) keep their width, the first and last stage their depth.
+Architecture: Tan and Le, EfficientNet (ICML 2019), without squeeze-and-excitation and with ReLU6; Lite2 of
+width 1.1, depth 1.2, 260 pixels; stem (32) and head (1280) keep their width, the first and last stage their
+depth.
 The weights come from TensorFlow, so convolutions pad as its SAME does: the odd pixel goes right and below.
 """
 
@@ -16,10 +17,9 @@ from onnx import TensorProto
 
 from conversion.graph import Graph, Storage
 
-SIDE = 260
 FEATURES = 1280
 _EPSILON = 1e-3  # of the batch norms
-_WIDTH, _DEPTH, _MULTIPLE = 1.1, 1.2, 8
+_MULTIPLE = 8
 
 # repeats, kernel, stride, expansion, channels: the stages of EfficientNet-B0
 _STAGES = [
@@ -34,6 +34,19 @@ _STAGES = [
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """side : pixels.    width, depth : factors on channels and repeats of EfficientNet-B0."""
+
+    name: str
+    side: int
+    width: float
+    depth: float
+
+
+LITE0, LITE2 = Size("lite0", 224, 1.0, 1.0), Size("lite2", 260, 1.1, 1.2)
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """An inverted residual bottleneck."""
 
@@ -44,20 +57,20 @@ class Block:
     residual: bool
 
 
-def _widened(channels: int) -> int:
+def _widened(channels: int, factor: float) -> int:
     """Scaled, and rounded to a multiple of 8, never down by more than a tenth."""
-    exact = channels * _WIDTH
+    exact = channels * factor
     rounded = max(_MULTIPLE, int(exact + _MULTIPLE / 2) // _MULTIPLE * _MULTIPLE)
     return rounded + _MULTIPLE if rounded < 0.9 * exact else rounded
 
 
-def blocks() -> list[Block]:
-    widths = [32, *(_widened(channels) for *_, channels in _STAGES)]
+def blocks(size: Size = LITE2) -> list[Block]:
+    widths = [32, *(_widened(channels, size.width) for *_, channels in _STAGES)]
     found = []
     for stage, (before, width) in enumerate(pairwise(widths)):
         repeats, kernel, stride, expansion, _ = _STAGES[stage]
         if stage not in (0, len(_STAGES) - 1):
-            repeats = int(np.ceil(repeats * _DEPTH))
+            repeats = int(np.ceil(repeats * size.depth))
         for repeat in range(repeats):
             entering = before if repeat == 0 else width
             step = stride if repeat == 0 else 1
@@ -73,10 +86,10 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 class _Network:
-    def __init__(self, weights: dict[str, NDArray[Any]], storage: Storage) -> None:
+    def __init__(self, weights: dict[str, NDArray[Any]], storage: Storage, size: Size) -> None:
         self.weights, self.storage = weights, storage
-        self.graph = Graph("lite2")
-        self.size = SIDE
+        self.graph = Graph(size.name)
+        self.size = size.side
 
     def convolve(
         self, x: str, conv: str, norm: str, *, kernel: int = 1, stride: int = 1, groups: int = 1
@@ -127,24 +140,25 @@ def image_graph(
     *,
     storage: Storage,
     version: str,
+    size: Size = LITE2,
 ) -> onnx.ModelProto:
-    """pixels (N, 260, 260, 3) uint8 → features (N, 1280) and embedding (N, D), unit rows.
+    """pixels (N, side, side, 3) uint8 → features (N, 1280) and embedding (N, D), unit rows.
 
     centre : (1280,), taken from the features.    projection : (1280, D).
     """
-    net = _Network(weights, storage)
+    net = _Network(weights, storage, size)
     g = net.graph
     x = g.node("Cast", g.node("Transpose", "pixels", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
     x = g.node("Mul", g.node("Sub", x, g.constant(127.0)), g.constant(1 / 128))
     x = net.relu6(net.convolve(x, "_conv_stem", "_bn0", kernel=3, stride=2))
-    for index, block in enumerate(blocks()):
+    for index, block in enumerate(blocks(size)):
         x = net.block(x, index, block)
     x = net.relu6(net.convolve(x, "_conv_head", "_bn1"))
     g.node("Flatten", g.node("GlobalAveragePool", x), out="features")
     z = g.node("MatMul", g.node("Sub", "features", g.constant(centre)), g.weight(projection, storage))
     g.node("LpNormalization", z, axis=1, p=2, out="embedding")
     return g.model(
-        {"pixels": (TensorProto.UINT8, ["N", SIDE, SIDE, 3])},
+        {"pixels": (TensorProto.UINT8, ["N", size.side, size.side, 3])},
         {"embedding": ["N", projection.shape[1]], "features": ["N", FEATURES]},
         version,
     )

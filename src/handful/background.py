@@ -17,7 +17,7 @@ _DRAWS = 256  # rows of `anything`
 _LARGEST = 1e6  # unit rows have means and covariances up to 1
 _NEARNESS = 20.0  # of cosines: how much more a nearer anchor draws
 _FORMAT_OF_PARTS = 2  # what is of one encoder is still written as 1
-_MOST_COLUMNS = 65_536  # of a part
+_MOST_COLUMNS = 16_384  # of a part
 
 FEWEST_PARTS, MOST_PARTS = 2, 4  # encoders whose rows stand side by side
 

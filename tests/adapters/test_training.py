@@ -24,7 +24,7 @@ class Slope:
     def rows(self):
         return np.arange(len(self.support.y))
 
-    def loss_and_gradient(self, parameters, rows):
+    def loss_and_gradient(self, parameters, rows, seen=None):
         return 0.0, (np.full(1, self.gradient),)
 
     def scores(self, parameters, Q):
@@ -155,3 +155,19 @@ def test_what_the_watcher_raises_ends_the_training():
     with watched(stop), pytest.raises(KeyboardInterrupt):
         small_fit()
     small_fit()  # nobody watches any more
+
+
+class Lonely(Slope):
+    """No row can be learnt from."""
+
+    def rows(self):
+        return np.zeros(0, np.int64)
+
+    def loss_and_gradient(self, parameters, rows, seen=None):
+        raise AssertionError("there is nothing to learn from")
+
+
+def test_where_no_row_can_be_learnt_from_nothing_moves():
+    steps = list(descend(Lonely(corners(), 1.0), Schedule(learning_rate=0.1, epochs=3, weight_decay=0.5)))
+    assert_array_equal([p[0][0] for p in steps], 1.0)
+    assert len(steps) == 4

@@ -164,3 +164,11 @@ def test_the_lines_of_the_page_about_encoders_run(cache: Path, tmp_path: Path):
         )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert (tmp_path / "work" / "encoders.svg").is_file()
+
+
+def test_several_encoders_as_one_are_here_where_all_are(run):
+    clip = Path(__file__).parents[1] / "encoders/fixtures/clip-immich"
+    said = json.loads(run("encoders", "info", f"builtin+{clip}", "--json").stdout)
+    assert said["here"] is True
+    assert said["dimension"] == 512 + 12
+    assert json.loads(run("encoders", "info", "builtin+clip-vit-b-32", "--json").stdout)["here"] is False

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -114,3 +115,14 @@ def test_a_report_without_a_folder_is_misuse_before_any_work(run, waste, tmp_pat
     result = run("evaluate", waste, "--html", tmp_path / "no" / "r.html")
     assert result.exit_code == 2
     assert "there is no folder" in result.stderr
+
+
+def test_an_ensemble_is_shown_beside_its_parts(run, waste):
+    clip = Path(__file__).parents[1] / "encoders/fixtures/clip-immich"
+    result = run("evaluate", waste, "--encoder", f"builtin+{clip}", "--shots", "1", "--seeds", 2)
+    assert result.exit_code == 0, result.stderr
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    header = next(at for at, row in enumerate(rows) if row[0] == "encoder")
+    assert rows[header][1:3] == ["share of the answer", "named rightly"]
+    assert [row[0] for row in rows[header + 1 : header + 4]] == ["builtin", str(clip), "all together"]
+    assert all(int(row[-1]) > 0 for row in rows[header + 1 : header + 4])

@@ -118,7 +118,12 @@ def test_no_colour_reaches_a_pipe():
 def test_control_c_ends_quietly(waste):
     command = [*HANDFUL, "classify", str(waste), "-"]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_heeds_interrupts,
     ) as process:
         while not _reads_its_input(process.pid):
             assert process.poll() is None
@@ -126,6 +131,11 @@ def test_control_c_ends_quietly(waste):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
     assert (process.returncode, out, err) == (130, "", "handful: stopped\n")
+
+
+def _heeds_interrupts():
+    """Shells start what runs in the background with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _reads_its_input(pid):

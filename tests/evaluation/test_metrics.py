@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, f1_score, log_loss, roc_auc_score
 
 from handful.evaluation.metrics import (
@@ -20,6 +21,7 @@ from handful.evaluation.metrics import (
     negative_log_likelihood,
     over_seeds,
     paired_difference,
+    paired_shares,
     share,
     student_t,
 )
@@ -164,3 +166,27 @@ def test_the_bootstrap_of_a_pair_holds_its_value():
 
 def test_an_estimate_prints_its_interval_in_the_format_asked_for():
     assert f"{Estimate(0.912, 0.9, 0.93):.2f}" == "0.91 [0.90, 0.93]"
+
+
+def test_a_paired_interval_begins_above_nothing_just_where_mcnemars_exact_test_is_sure():
+    for wins, losses in ((5, 0), (6, 0), (9, 1), (10, 2), (12, 2), (40, 20), (40, 25)):
+        ours = np.array([True] * wins + [False] * losses + [True] * 7)
+        theirs = np.array([False] * wins + [True] * losses + [True] * 7)
+        found = paired_shares(ours, theirs)
+        assert found.value == pytest.approx((wins - losses) / len(ours))
+        assert found.low <= found.value <= found.high
+        p = binomtest(wins, wins + losses).pvalue
+        assert (found.low > 0) == (p < 0.05), (wins, losses, p, found)
+        ends = binomtest(wins, wins + losses).proportion_ci(method="exact")
+        scale = (wins + losses) / len(ours)
+        assert (found.low, found.high) == pytest.approx(
+            ((2 * ends.low - 1) * scale, (2 * ends.high - 1) * scale), abs=1e-9
+        )
+
+
+def test_pairs_that_never_differ_may_still_do_so_once():
+    same = np.ones(20, bool)
+    found = paired_shares(same, same)
+    assert (found.value, found.high) == (0, pytest.approx(0.168, abs=1e-3))
+    assert found.low == -found.high
+    assert np.isnan(paired_shares(same[:0], same[:0]).value)

@@ -8,6 +8,7 @@ import pytest
 from tests.storage.conftest import NOW, classifier, job, shot, taught, with_shots
 
 from handful.errors import QuotaError, StaleError
+from handful.storage.blobs import Blobs
 from handful.storage.records import (
     ClassRecord,
     HeadRecord,
@@ -178,6 +179,61 @@ async def test_a_relabelled_shot_is_of_its_new_class_everywhere(store: Store) ->
     support = await store.support("shop", record.id)
     assert support is not None
     assert [one.class_key for one in support.shots] == [7, 0]
+
+
+async def test_shots_get_other_rows_in_one_change_and_keep_all_else(store: Store) -> None:
+    record = await taught(store, shots=12)
+    before = await store.support("shop", record.id)
+    assert before is not None
+    first, second, third, *others = before.shots
+    rows = {one.id: bytes([place]) * 40 for place, one in enumerate(before.shots[:11])}
+    after = replace(
+        record, revision=record.revision + 1, encoder="other", fingerprint="other-1", shot_count=11
+    )
+    change = Change(
+        before=record,
+        after=after,
+        row_shots=rows,
+        label_shots={second.id: 7},
+        drop_shots=[third.id],
+        put_shots=[fresh := shot(rows=b"\x01" * 9)],
+    )
+    await store.apply(change)
+    now = await store.support("shop", record.id)
+    assert now is not None
+    expected = [
+        replace(first, rows=rows[first.id]),
+        replace(second, rows=rows[second.id], class_key=7),
+        *(replace(one, rows=rows.get(one.id, one.rows)) for one in others),
+        fresh,
+    ]
+    assert now.classifier == after
+    assert list(now.shots) == expected
+    last = replace(after, revision=after.revision + 1)
+    await store.apply(Change(before=after, after=last, label_shots={first.id: 7}, drop_shots=[second.id]))
+    for fold in (False, True):
+        if fold:
+            while await store.fold(datetime.now(UTC) + timedelta(minutes=1)):
+                pass
+        again = await store.support("shop", record.id)
+        assert again is not None
+        assert list(again.shots) == [replace(expected[0], class_key=7), *expected[2:]]
+
+
+async def test_a_change_of_rows_that_is_refused_leaves_none(store: Store, blobs: Blobs) -> None:
+    record = await taught(store, shots=10)
+    before = await store.support("shop", record.id)
+    assert before is not None
+    files = sorted(await blobs.names())
+    stale = replace(record, revision=record.revision - 1)
+    rows = dict.fromkeys([one.id for one in before.shots], b"\x02" * 30)
+    with pytest.raises(ChangedMeanwhileError):
+        await store.apply(Change(before=stale, after=record, row_shots=rows))
+    grown = replace(record, revision=record.revision + 1, shot_count=record.shot_count + 1)
+    with pytest.raises(QuotaError):
+        await store.apply(Change(before=record, after=grown, row_shots=rows, limits=Usage(shots=1)))
+    assert await store.support("shop", record.id) == before
+    assert sorted(await blobs.names()) == files
 
 
 async def test_dropped_shots_and_classes_leave_their_blobs_in_the_trash(store: Store) -> None:

@@ -31,7 +31,9 @@ class ClipAdapterOptions:
     epochs: int = 40  # the length of the schedule, which left-out shots may cut short
     batch: int = 256  # rows of a step
     weight_decay: float = 0.0  # AdamW's, per step and unit of learning rate
-    seed: int = 0  # of the start, folds and batches
+    seed: int = 0  # of the start, folds, batches and jitter
+    jitter: str = "none"  # of embeddings while they are learnt from: brightness, contrast or posterise
+    jitter_strength: float = 0.3  # 0 to 1, as in FeatureJitter
 
     def schedule(self) -> Schedule:
         """The options of training."""
@@ -41,6 +43,8 @@ class ClipAdapterOptions:
             batch=self.batch,
             weight_decay=self.weight_decay,
             seed=self.seed,
+            jitter=self.jitter,
+            jitter_strength=self.jitter_strength,
         )
 
     def __post_init__(self) -> None:
@@ -191,11 +195,13 @@ class BottleneckTraining:
         """Rows whose class is something without them."""
         return np.flatnonzero(self.own.any(axis=1))
 
-    def loss_and_gradient(self, parameters: Parameters, rows: IntArray) -> tuple[float, Parameters]:
+    def loss_and_gradient(
+        self, parameters: Parameters, rows: IntArray, seen: Rows | None = None
+    ) -> tuple[float, Parameters]:
         down, up = parameters
         number = down.dtype.type
         ratio, temperature = number(self.options.ratio), number(self.temperature)
-        X: Matrix = self.support.X[rows].astype(down.dtype, copy=False)
+        X: Matrix = (self.support.X[rows] if seen is None else seen).astype(down.dtype, copy=False)
         classes, own = self.classes.astype(down.dtype, copy=False), self.own[rows].astype(down.dtype)
         place, y = np.arange(len(rows)), self.support.y[rows]
 

@@ -24,6 +24,7 @@ from handful.adapters.known_prior import anything_for
 from handful.adapters.scorer import Fitted, Scorer, Settings
 from handful.adapters.scorers import SCORERS
 from handful.adapters.support import Support
+from handful.adapters.training import stage
 from handful.background import FEWEST_PARTS, MOST_PARTS, Background, JoinedBackground
 from handful.errors import EmbeddingError
 from handful.rows import FloatArray, IntArray, Rows, apart
@@ -173,7 +174,10 @@ def fit(make: Callable[[Support], Fitted], support: Support) -> Fitted:
     support : with a JoinedBackground. Raises EmbeddingError for a row that says nothing in some part.
     """
     parts = parts_of(support)
-    made = [make(part) for part in parts]
+    made = []
+    for at, part in enumerate(parts):
+        with stage(at, len(parts)):
+            made.append(make(part))
     sharpness = np.array([_sharpness(one, part) for one, part in zip(made, parts, strict=True)])
     weights = _weights(made, parts, sharpness)
     factors = weights * sharpness

@@ -10,7 +10,7 @@ from handful.adapters.key_value_cache import KeyValueCache
 from handful.adapters.pooled_cache import PooledCache
 from handful.adapters.scorer import HeldOut
 from handful.adapters.support import Support
-from handful.rows import FloatArray, IntArray
+from handful.rows import FloatArray, IntArray, Rows
 
 _LOGIT_SCALE = 100.0  # CLIP's, where no background names the encoder's own
 _CORRELATION = 0.5  # between what text and what shots say of a class, when one stands in for the other
@@ -22,11 +22,17 @@ def logit_scale(support: Support) -> float:
     return _LOGIT_SCALE if support.background is None else support.background.logit_scale
 
 
-def text_logits(support: Support, rows: IntArray | None = None) -> FloatArray | None:
-    """(n, C) s·cos(x, text) of the support's rows, 0 where a class has no text; None where none has."""
+def text_logits(
+    support: Support, rows: IntArray | None = None, *, seen: Rows | None = None
+) -> FloatArray | None:
+    """(n, C) s·cos(x, text) of the support's rows, 0 where a class has no text; None where none has.
+
+    seen : (n, D) how they look, where not as they are.
+    """
     if support.text is None:
         return None
-    X = support.X if rows is None else support.X[rows]
+    X = support.X if seen is None else seen
+    X = X if rows is None else X[rows]
     return np.asarray(logit_scale(support) * (X @ support.text.T).astype(np.float64))
 
 

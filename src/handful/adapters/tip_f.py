@@ -27,7 +27,9 @@ class TipFOptions:
     epochs: int = 20  # the paper's; the length of the schedule, which left-out shots may cut short
     batch: int = 256  # rows of a step
     weight_decay: float = 0.0  # AdamW's, per step and unit of learning rate
-    seed: int = 0  # of folds and batches
+    seed: int = 0  # of folds, batches and jitter
+    jitter: str = "none"  # of embeddings while they are learnt from: brightness, contrast or posterise
+    jitter_strength: float = 0.3  # 0 to 1, as in FeatureJitter
 
     def tip(self) -> tip.TipOptions:
         """The options of the start."""
@@ -41,6 +43,8 @@ class TipFOptions:
             batch=self.batch,
             weight_decay=self.weight_decay,
             seed=self.seed,
+            jitter=self.jitter,
+            jitter_strength=self.jitter_strength,
         )
 
     def __post_init__(self) -> None:
@@ -124,14 +128,18 @@ class KeyTraining:
         """Rows whose own class has another group's key, or a text."""
         return np.flatnonzero(self.support.company | self.support.has_text[self.support.y])
 
-    def loss_and_gradient(self, parameters: Parameters, rows: IntArray) -> tuple[float, Parameters]:
+    def loss_and_gradient(
+        self, parameters: Parameters, rows: IntArray, seen: Rows | None = None
+    ) -> tuple[float, Parameters]:
         (keys,) = parameters
         support, order = self.support, self.scorer.class_order
-        Q: Matrix = support.X[rows].astype(keys.dtype, copy=False)
+        Q: Matrix = (support.X[rows] if seen is None else seen).astype(keys.dtype, copy=False)
         affinities = kernel(Q, keys[order.order], self.scorer.beta)
         affinities[support.groups[rows][:, None] == support.groups[order.order][None, :]] = 0
         factors = self.factors[rows]
         logits = None if self.logits is None else self.logits[rows]
+        if seen is not None:
+            logits = text_logits(support, seen=seen)
         scores = self.mixture.scores(factors * order.sums(affinities), logits)
         loss, slope = cross_entropy((self.temperature * scores).astype(keys.dtype), support.y[rows])
         slope *= np.nan_to_num(factors) * self.mixture.weight_of_cache * self.temperature

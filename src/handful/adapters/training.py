@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handful.adapters.calibration import fit_sharpness, log_loss, softmax
+from handful.adapters.feature_jitter import FeatureJitter, check_jitter
 from handful.adapters.held_out import level_lone_rows
 from handful.adapters.scorer import HeldOut
 from handful.adapters.support import Support
@@ -23,6 +24,7 @@ _FIRST_DECAY, _SECOND_DECAY, _EPSILON = 0.9, 0.999, 1e-8
 _JUDGED_ROWS = 1000  # at most, when epochs are compared
 _FEW_SHOTS = 8.0  # shots per class under which there are five folds, not three
 _PATIENCE = 6  # epochs without a smaller loss, after which a schedule is given up
+_SHAKING = 1  # beside a seed: what jitter draws, so that batches are the same without it
 _MIN_JUDGED = 8  # rows; with fewer there is no evidence, and nothing is trained
 
 # A context variable, since between the caller and the epochs lie adapters that have nothing to do with it.
@@ -42,6 +44,17 @@ def watched(tell: Callable[[float], None]) -> Iterator[None]:
         _watcher.reset(token)
 
 
+@contextmanager
+def stage(at: int, count: int) -> Iterator[None]:
+    """Within the block, training is the part `at` of `count`, for whoever watches."""
+    tell = _watcher.get()
+    if tell is None:
+        yield
+        return
+    with watched(lambda part: tell((at + part) / count)):
+        yield
+
+
 def _tell(done: int, all_: int) -> None:
     tell = _watcher.get()
     if tell is not None:
@@ -59,8 +72,18 @@ class Trainable(Protocol):
         """The rows of the support that can be learnt from."""
         ...
 
-    def loss_and_gradient(self, parameters: Parameters, rows: IntArray) -> tuple[float, Parameters]:
-        """The mean loss of rows, and its derivative for each parameter."""
+    @property
+    def support(self) -> Support:
+        """What it is a model of."""
+        ...
+
+    def loss_and_gradient(
+        self, parameters: Parameters, rows: IntArray, seen: Rows | None = None
+    ) -> tuple[float, Parameters]:
+        """The mean loss of rows, and its derivative for each parameter.
+
+        seen : (n, D) how the rows look this time; None: as they are.
+        """
         ...
 
     def scores(self, parameters: Parameters, Q: Rows) -> FloatArray:
@@ -70,13 +93,18 @@ class Trainable(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """epochs : the length of the cosine from learning_rate to 0.    batch : rows of a step."""
+    """epochs : the length of the cosine from learning_rate to 0.    batch : rows of a step.
+
+    jitter, jitter_strength : of rows that are learnt from, anew at each step, as in `FeatureJitter`.
+    """
 
     learning_rate: float
     epochs: int
     batch: int = 256
     weight_decay: float = 0.0
     seed: int = 0
+    jitter: str = "none"
+    jitter_strength: float = 0.3
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.learning_rate) and self.learning_rate > 0):
@@ -87,6 +115,7 @@ class Schedule:
             raise SupportError(f"batch is {self.batch}; give 1 or more")
         if not (np.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise SupportError(f"weight_decay is {self.weight_decay}; give 0 or more")
+        check_jitter(self.jitter, self.jitter_strength)
 
 
 def cross_entropy(logits: Matrix, y: IntArray) -> tuple[float, Matrix]:
@@ -107,16 +136,20 @@ def descend(model: Trainable, schedule: Schedule) -> Iterator[Parameters]:
     random = np.random.default_rng(schedule.seed)
     parameters = model.start(schedule.seed)
     yield parameters
-    rows = model.rows()
+    rows, X = model.rows(), model.support.X
+    jitter = FeatureJitter.of(X, kind=schedule.jitter, strength=schedule.jitter_strength)
+    shaking = np.random.default_rng([schedule.seed, _SHAKING])
     means = [np.zeros_like(p) for p in parameters]
     squares = [np.zeros_like(p) for p in parameters]
-    batches = max(-(-len(rows) // schedule.batch), 1)
+    batches = -(-len(rows) // schedule.batch)  # none of a part in which nothing has company
     step = 0
     for _ in range(schedule.epochs):
-        for batch in np.array_split(random.permutation(rows), batches):
+        drawn = random.permutation(rows)
+        for batch in np.array_split(drawn, batches) if batches else []:
             rate = schedule.learning_rate * (1 + np.cos(np.pi * step / (schedule.epochs * batches))) / 2
             step += 1
-            _, gradients = model.loss_and_gradient(parameters, np.sort(batch))
+            some = np.sort(batch)
+            _, gradients = model.loss_and_gradient(parameters, some, jitter(X[some], shaking))
             moved = []
             for p, g, mean, square in zip(parameters, gradients, means, squares, strict=True):
                 mean += (1 - _FIRST_DECAY) * (g - mean)

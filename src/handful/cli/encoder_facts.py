@@ -7,11 +7,12 @@ from handful.encoders import load_encoder, speeds
 from handful.encoders.catalogue import CATALOGUE
 from handful.encoders.entry import Entry
 from handful.encoders.hub import Reference, local
+from handful.encoders.load import part_names
 from handful.settings import Settings
 
 
 def facts(name: str) -> dict[str, Any]:  # Any: JSON
-    """Of a name of the catalogue, a folder, or a hub id: what is listed, and, of files that are here, more.
+    """Of a name of the catalogue, a folder, a hub id, or several: what is listed, and more of files here.
 
     Raises EncoderError for a folder that holds no encoder, and for what is none of these.
     """
@@ -42,6 +43,9 @@ def _of_hub(name: str) -> Entry | None:
 def _here(name: str, entry: Entry | None, settings: Settings) -> tuple[str | None, str | None]:
     """What to load it by, and its folder, where its files are on this machine."""
     precision = settings.encoder_precision
+    if len(names := part_names(name)) > 1:
+        parts = [_here(one, CATALOGUE.get(one) or _of_hub(one), settings)[0] for one in names]
+        return (name if all(parts) else None), None
     if entry is not None and entry.layout == "package":
         return name, None
     if entry is not None and name == entry.name:

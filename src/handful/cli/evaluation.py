@@ -1,5 +1,6 @@
 """The command that judges: evaluate."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +8,9 @@ import typer
 
 from handful.cli import options
 from handful.cli.measures import SAID
+from handful.cli.parts import show_parts
 from handful.cli.terminal import answer_json, answer_table, progress, say
+from handful.cli.views import show_views
 
 if TYPE_CHECKING:
     from handful.classifier import FewShotClassifier
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     Pictures = list[ImageSource | None]
 
+ALL = "all"  # policies that are worth a comparison
 _MISTAKES = 8  # listed in a terminal; the report shows them
 
 
@@ -43,7 +47,11 @@ def evaluate(
     seeds: Annotated[int, typer.Option(min=2, help="Draws of shots at each point of the curve.")] = 20,
     method: options.Method = "auto",
     views: Annotated[
-        str, typer.Option(help="Policy of views, as in `fit`; several between commas are compared.")
+        str,
+        typer.Option(
+            help="Policy of views, as in `fit`; several between commas, or all, are compared by the shots "
+            "left out."
+        ),
     ] = "auto",
     domain: options.Domain = None,
     describe: options.Describe = None,
@@ -63,7 +71,7 @@ def evaluate(
         from handful.cli import served
 
         served.refuse(test=test, shots=shots, html=html, domain=domain, describe=describe)
-        served.evaluate(address, str(source), json)
+        served.evaluate(address, str(source), [] if views == "auto" else policies(views, "auto"), json)
         return
     if html is not None and not html.absolute().parent.is_dir():
         raise typer.BadParameter(f"--html: there is no folder {str(html.absolute().parent)!r}; make it first")
@@ -84,13 +92,13 @@ def evaluate(
             FewShotClassifier(
                 encoder,
                 method,
-                views=policy.strip(),
+                views=policy,
                 domain=domain,
                 descriptions=described,
                 templates=options.templates(templates),
                 use_text=not no_words,
             )
-            for policy in views.split(",")
+            for policy in policies(views, method)
         ]
         found, pictures = _folder(_noted(read_dataset(source, split=split)), classifiers, counts, seeds)
     if html is not None:
@@ -104,6 +112,23 @@ def evaluate(
         _print(found)
 
 
+def policies(views: str, method: str) -> list[str]:
+    """Those that --views names; several begin with the method's own. Misuse: a name of none."""
+    from handful.augment import AUTO, POLICIES, policy_of
+    from handful.evaluation.views import CANDIDATES, PLAIN
+
+    named = [part.strip() for part in views.split(",")]
+    for name in named:
+        if name not in (ALL, AUTO, *POLICIES):
+            raise typer.BadParameter(
+                f"--views is {views!r}; name policies between commas, of {', '.join(POLICIES)}, or {ALL}"
+            )
+    if named == [AUTO]:
+        return named
+    some = [one for name in named for one in (CANDIDATES if name == ALL else [policy_of(name, method)])]
+    return some if len(some) == 1 else list(dict.fromkeys([policy_of(AUTO, method), PLAIN, *some]))
+
+
 def _noted(dataset: "Dataset") -> "Dataset":
     for note in dataset.notes:
         say(note)
@@ -115,6 +140,7 @@ def _folder(
 ) -> "tuple[Evaluation, Pictures]":
     from handful.errors import DatasetError
     from handful.evaluation import evaluate_classifier
+    from handful.evaluation.views import compare_taught, seconds_of
 
     if len(dataset.counts) < 2:
         raise DatasetError(
@@ -138,6 +164,15 @@ def _folder(
             rivals={f"views {rival.views}": rival for rival in others},
             progress=told,
         )
+    if others:
+        with progress("Comparing views") as told:
+            compared = compare_taught(
+                {one.views: one for one in classifiers},
+                seconds=seconds_of(ours, dataset.images),
+                progress=told,
+            )
+        why = {"views to choose": f"{compared.chosen}: {compared.why}"}
+        found = replace(found, views=compared, settings={**found.settings, **why})
     return found, list(dataset.images)
 
 
@@ -181,6 +216,10 @@ def _print(found: "Evaluation") -> None:
     ]
     answer_table([f"{held_out.judged.sum()} pictures asked", ""], rows, right=[1])
     say(found.how)
+    if found.parts is not None:
+        show_parts(found.parts.as_dict())
+    if found.views is not None:
+        show_views(found.views.as_dict())
     names = found.class_names
     wrong = [
         [

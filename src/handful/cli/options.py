@@ -45,8 +45,8 @@ Method = Annotated[
 Views = Annotated[
     str,
     typer.Option(
-        help="Augmented copies of each shot: auto, none, standard, strong, orientation-matters or "
-        "colour-matters.",
+        help="Augmented copies of each shot: auto, none, flip, five, standard, strong, "
+        "orientation-matters or colour-matters.",
     ),
 ]
 Domain = Annotated[

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from handful.cli.measures import SAID
+from handful.cli.parts import show_parts
 from handful.cli.predictions import answer_predictions
 from handful.cli.terminal import answer_json, answer_table, confirm, progress, say
+from handful.cli.views import show_views
 from handful.client import Classifier, Client, Job
 from handful.client.answers import as_json
 from handful.errors import ClientError, HandfulError
@@ -190,9 +192,10 @@ def info(url: str, model: str, shots: bool, json: bool) -> None:
     answer_table(["class", "shots"], [[one.name, str(one.shots)] for one in classes], right=[1])
 
 
-def evaluate(url: str, model: str, json: bool) -> None:
+def evaluate(url: str, model: str, views: Sequence[str], json: bool) -> None:
     with Client(url) as client:
-        done = _done(client, client.evaluate(client.find_classifier(model).id), "Asking")
+        found = client.find_classifier(model)
+        done = _done(client, client.evaluate(found.id, views=views or None), "Asking")
     said = done.result or {}
     if json:
         answer_json(said)
@@ -202,6 +205,10 @@ def evaluate(url: str, model: str, json: bool) -> None:
         wrong = [[one["shot"], one["label"], one["answer"], f"{one['probability']:.0%}"] for one in said[key]]
         if wrong:
             answer_table([title, "labelled", "answered", ""], wrong[:_SHOWN], right=[3])
+    if said.get("parts") is not None:
+        show_parts(said["parts"])
+    if "views" in said:
+        show_views(said["views"])
 
 
 def _of_that_name(client: Client, name: str) -> str | None:

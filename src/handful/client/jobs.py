@@ -1,7 +1,7 @@
 """Operations on heads and jobs: train, evaluate, wait; versions."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx2
@@ -25,7 +25,8 @@ def train(
 ) -> Steps[Job]:
     """Start training a head by `tip-f` or `clip-adapter`, which answers from then on; see `wait`.
 
-    options : of the method.    views : a policy of augmented copies, made of the kept pictures.
+    options : of the method.    views : a policy of augmented copies, made of the kept pictures; None: the
+    classifier's own.
     """
     body: dict[str, Any] = {"method": method, "options": dict(options or {})}
     if views is not None:
@@ -33,9 +34,16 @@ def train(
     return read(Job, (yield from asked(Request(method="POST", path=at(id, "train"), json=body, write=True))))
 
 
-def evaluate(id: str) -> Steps[Job]:
-    """Start judging a classifier by leaving shots out; see `wait`. Accuracy is in 0..1."""
-    return read(Job, (yield from asked(Request(method="POST", path=at(id, "evaluate"), json={}, write=True))))
+def evaluate(id: str, *, method: str | None = None, views: str | Sequence[str] | None = None) -> Steps[Job]:
+    """Start judging a classifier by leaving shots out; see `wait`. Accuracy is in 0..1.
+
+    method : in place of its own.    views : policies of augmented copies to compare, or "all".
+    """
+    body: dict[str, Any] = {} if method is None else {"method": method}
+    if views is not None:
+        body["views"] = views if isinstance(views, str) else list(views)
+    request = Request(method="POST", path=at(id, "evaluate"), json=body, write=True)
+    return read(Job, (yield from asked(request)))
 
 
 def job(id: str) -> Steps[Job]:

@@ -51,7 +51,7 @@ def load_encoder(
             "name, dimension, fingerprint, background, encode_images and encode_texts"
         )
     settings = settings or Settings()
-    names = _names(name_or_encoder)
+    names = part_names(name_or_encoder)
     if len(names) == 1:
         return _loaded(names[0], settings, cached)
     parts = tuple(_loaded(name, settings, cached) for name in names)
@@ -61,8 +61,11 @@ def load_encoder(
         return _TOGETHER[parts]
 
 
-def _names(name: str) -> list[str]:
-    """Of the parts of an ensemble; a folder may have the sign in its own name."""
+def part_names(name: str) -> list[str]:
+    """Of the parts of an ensemble, or of one encoder; a folder may have the sign in its own name.
+
+    Raises EncoderError for a part without a name, and for too many.
+    """
     if SEPARATOR not in name or Path(name).expanduser().is_dir():
         return [name]
     names = [part.strip() for part in name.split(SEPARATOR)]

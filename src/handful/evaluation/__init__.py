@@ -6,6 +6,7 @@ from handful.evaluation.episodes import Episode, episodes
 from handful.evaluation.evaluation import Evaluation, evaluate
 from handful.evaluation.held_out import HeldOut, hold_out
 from handful.evaluation.metrics import Estimate
+from handful.evaluation.views import PolicyFound, ViewsFound, choose_views, compare_views
 
 __all__ = [
     "Episode",
@@ -14,8 +15,12 @@ __all__ = [
     "HeldOut",
     "LearningCurve",
     "Measures",
+    "PolicyFound",
     "Taught",
     "Teach",
+    "ViewsFound",
+    "choose_views",
+    "compare_views",
     "episodes",
     "evaluate",
     "evaluate_classifier",

@@ -1,23 +1,27 @@
 """Evaluations of a taught classifier: by its own shots, and by other pictures."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from handful.adapters import Head, fit_head
+from handful.adapters.ensemble import parts_of
 from handful.adapters.support import Support
-from handful.background import said_of
+from handful.background import JoinedBackground, said_of
 from handful.classifier import FewShotClassifier
 from handful.encoders import load_encoder
-from handful.errors import EncoderError, SupportError
+from handful.encoders.cost import cost_of
+from handful.errors import EncoderError, MissingExtraError, SupportError
 from handful.evaluation.curve import Progress, Taught, Teach, learning_curve
 from handful.evaluation.episodes import Episode, Shots
 from handful.evaluation.evaluation import OURS, Evaluation, with_words
 from handful.evaluation.held_out import HeldOut, hold_out
+from handful.evaluation.parts import PartsFound, parts_found, parts_held_out
 from handful.images import ImageSource
 from handful.labels import as_labels, native
-from handful.rows import IntArray, Rows
+from handful.rows import BoolArray, IntArray, Rows, apart
 from handful.sources import describe
 from handful.teaching import encode
 
@@ -38,19 +42,19 @@ def evaluate_classifier(
     Raises SupportError where no shot can be left out, and where a rival has other shots.
     """
     head = classifier.head_
-    X, y, groups = _shots_of(head)
+    X, y, groups = shots_of(head)
     if not len(X):
         raise SupportError("this classifier was taught no pictures; evaluate it on a folder of test pictures")
-    ours = _support_teacher(head)
-    complete = with_words(_text(head))
+    ours = support_teacher(head)
+    complete = with_words(text_of(head))
     shots = shots if complete else [k for k in shots if k != 0]
     curve = None
     if shots:
         contenders = {OURS: ours}
         for name, rival in (rivals or {}).items():
-            if not np.array_equal(_shots_of(rival.head_)[1], y):
+            if not np.array_equal(shots_of(rival.head_)[1], y):
                 raise SupportError(f"{name!r} was taught other pictures; teach it the same ones, in order")
-            contenders[name] = _support_teacher(rival.head_)
+            contenders[name] = support_teacher(rival.head_)
         curve = learning_curve(
             X,
             y,
@@ -61,13 +65,22 @@ def evaluate_classifier(
             from_words=list(contenders) if complete else [],
             progress=progress,
         )
+    held_out = hold_out(X, y, ours, class_count=head.class_count, groups=groups, from_words=complete)
+    parts = None
+    if isinstance(background := _support(head).background, JoinedBackground):
+        own = [support_teacher(part) for part in _alone(head)]
+        right = parts_held_out(
+            X, y, held_out, lambda at: own[at], background, groups=groups, from_words=complete
+        )
+        parts = _parts(classifier, *right)
     return Evaluation(
         class_names=_names(classifier),
         picture_names=tuple(shot.source for shot in classifier.shots_),
         X=X,
-        held_out=hold_out(X, y, ours, class_count=head.class_count, groups=groups, from_words=complete),
+        held_out=held_out,
         curve=curve,
         settings=settings_of(classifier),
+        parts=parts,
     )
 
 
@@ -91,7 +104,7 @@ def evaluate_on(
     if classifier.encoder is None:
         raise EncoderError("this classifier has no encoder, so it cannot see pictures; set one")
     Q, _ = encode(load_encoder(classifier.encoder), images, shown=classifier.progress)
-    X, y, _ = _shots_of(head)
+    X, y, _ = shots_of(head)
     asked = Q[ours]
     count = len(X)
     held_out = HeldOut(
@@ -112,6 +125,7 @@ def evaluate_on(
         held_out=held_out,
         how=f"Each was asked of a classifier taught {count} other pictures.",
         settings=settings_of(classifier),
+        parts=_parts_asked(classifier, asked, held_out),
     )
 
 
@@ -122,12 +136,58 @@ def settings_of(classifier: FewShotClassifier) -> dict[str, str]:
         "method": f"{classifier.method} (rule {classifier.head_.rule})",
         "encoder": "embeddings from elsewhere" if encoder is None else getattr(encoder, "name", str(encoder)),
         "views": classifier.views,
-        "words": "class names and descriptions" if _text(classifier.head_) is not None else "not used",
+        "words": "class names and descriptions" if text_of(classifier.head_) is not None else "not used",
         "domain": classifier.domain or "",
         "background": _background(classifier.head_),
         "unknown below": f"{classifier.unknown_threshold:g}",
     }
     return {name: value for name, value in said.items() if value}
+
+
+def _parts_asked(classifier: FewShotClassifier, asked: Rows, held_out: HeldOut) -> PartsFound | None:
+    """Of an ensemble, what its parts answer for other pictures, the last ones of `held_out`."""
+    head = classifier.head_
+    background = _support(head).background
+    if not isinstance(background, JoinedBackground):
+        return None
+    truth = held_out.y[held_out.judged]
+    right = [
+        _fitted(part).scores(rows).argmax(axis=1) == truth
+        for part, rows in zip(_alone(head), apart(asked, background.widths), strict=True)
+    ]
+    return _parts(classifier, held_out.answers[held_out.judged] == truth, right)
+
+
+def _parts(classifier: FewShotClassifier, whole: BoolArray, right: Sequence[BoolArray]) -> PartsFound:
+    encoder, cost = None, None
+    if classifier.encoder is not None:
+        try:
+            encoder = load_encoder(classifier.encoder)
+            cost = cost_of(encoder)
+        except (EncoderError, MissingExtraError):  # it is not here; its rows are
+            encoder = None
+    return parts_found(classifier.head_, whole, right, encoder=encoder, cost=cost)
+
+
+def _alone(head: Head) -> list[Head]:
+    """An ensemble's head with the shots as each part sees them, to be taught anew."""
+    return [replace(head, support=part) for part in parts_of(_support(head))]
+
+
+def _fitted(head: Head) -> Head:
+    """Taught all the shots it has."""
+    support = _support(head)
+    return fit_head(
+        head.method,
+        support.X,
+        support.y,
+        class_count=support.class_count,
+        text=support.text,
+        groups=support.groups,
+        background=support.background,
+        shot_ids=support.ids,
+        options=head.options,
+    )
 
 
 def _background(head: Head) -> str:
@@ -141,11 +201,12 @@ def _names(classifier: FewShotClassifier) -> tuple[str, ...]:
     return tuple(str(native(label)) for label in classifier.classes_)
 
 
-def _text(head: Head) -> Rows | None:
+def text_of(head: Head) -> Rows | None:
+    """(C, D) the text prior of a head that holds its shots, if it has one."""
     return None if head.support is None else head.support.text
 
 
-def _shots_of(head: Head) -> tuple[Rows, IntArray, list[int]]:
+def shots_of(head: Head) -> tuple[Rows, IntArray, list[int]]:
     """Rows (N, D) of the plain pictures, the first of each shot, their classes (N,) and groups."""
     support = _support(head)
     first = first_rows(support.ids)
@@ -163,7 +224,7 @@ def first_rows(ids: Sequence[str]) -> IntArray:
     return np.array([row for row, name in enumerate(ids) if row == 0 or ids[row - 1] != name], np.int64)
 
 
-def _support_teacher(head: Head) -> Teach:
+def support_teacher(head: Head) -> Teach:
     """Teach parts of a head's support, with all views, as the head itself was taught."""
     support = _support(head)
     shot_of_row = np.searchsorted(first_rows(support.ids), np.arange(len(support.ids)), side="right") - 1

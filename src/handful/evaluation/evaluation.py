@@ -17,6 +17,9 @@ from handful.rows import Rows
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from handful.evaluation.parts import PartsFound
+    from handful.evaluation.views import ViewsFound
+
 OURS = "handful"
 LEFT_OUT = "Each was asked of a classifier that was taught all of the others but a few, and not itself."
 _NEIGHBOURS = 3  # pictures shown beside one that went wrong, of the answer and of the truth
@@ -28,7 +31,8 @@ class Evaluation:
 
     class_names : (C,).    picture_names : (N,).    X : (N, D) embeddings of the pictures.
     how : what was asked of whom, a sentence for the reader of the report.
-    settings : what was evaluated, in words, likewise.
+    settings : what was evaluated, in words, likewise.    views : policies of views, where some were compared.
+    parts : of an ensemble, what each encoder is worth.
     """
 
     class_names: tuple[str, ...]
@@ -38,6 +42,8 @@ class Evaluation:
     curve: LearningCurve | None = None
     how: str = LEFT_OUT
     settings: Mapping[str, str] = field(default_factory=dict)
+    views: "ViewsFound | None" = None
+    parts: "PartsFound | None" = None
 
     def neighbours(self, picture: int, label: int) -> list[tuple[int, float]]:
         """The pictures of class `label` nearest to a picture, with cosine."""
@@ -69,6 +75,8 @@ class Evaluation:
             "suspects": [self._answer(picture) for picture in held_out.suspects],
             "curve": None if self.curve is None else self.curve.as_dict(),
             "settings": dict(self.settings),
+            "views": None if self.views is None else self.views.as_dict(),
+            "parts": None if self.parts is None else self.parts.as_dict(),
         }
 
     def to_frame(self) -> "DataFrame":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # of handful.json
 LEAST = 8  # pictures that int8 is calibrated by and compared on
-_MOST = 128  # of them that are looked at
+_MOST = 128  # of them that are looked at, from all over
 _HELD_OUT = 4  # every fourth picture is for the comparison only
 _CARD = "README.md"
 _STATED = "handful.json"
@@ -54,7 +54,8 @@ def export_encoder(
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise EncoderError(f"{output} is there already; name a folder that is not, or remove it")
-    own = [read(picture, Limits().max_bytes) for picture in pictures[:_MOST]]
+    spread = pictures[:: max(1, -(-len(pictures) // _MOST))]
+    own = [read(picture, Limits().max_bytes) for picture in spread]
     if int8 and len(own) < LEAST:
         raise EncoderError(
             f"int8 needs pictures of the kind that will be classified, {LEAST} at least; got {len(own)}: "

@@ -72,7 +72,8 @@ def load(model: str, *, pretrained: str | None = None) -> TorchModel:
         tokenizer = open_clip.get_tokenizer(named)
     except Exception as exc:  # of open_clip, torch and the hub's client alike
         raise EncoderError(f"open_clip cannot load {model}: {exc}") from exc
-    return _seen(built.eval(), config, tokenizer, name=_name(model, pretrained), origin=model)
+    origin = f"{model}, {Path(pretrained).name}" if pretrained else model
+    return _seen(built.eval(), config, tokenizer, name=_name(model, pretrained), origin=origin)
 
 
 def _check_architecture(name: str, pretrained: str | None) -> None:

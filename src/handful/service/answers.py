@@ -223,8 +223,8 @@ class Answers:
             )
         if each > 1 and each * len(asked.images) > most:
             raise RequestError(
-                f"{len(asked.images)} pictures of {each} views are {each * len(asked.images)} to encode, over "
-                f"{most}; send at most {most // each} at a time",
+                f"{len(asked.images)} pictures of {each} views are {each * len(asked.images)} to encode, "
+                f"over {most}; send at most {most // each} at a time",
                 pointer="/views",
             )
 

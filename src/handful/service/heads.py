@@ -295,9 +295,9 @@ class Heads:
         metrics.HEAD_SECONDS.observe(time.perf_counter() - started)
         return await asyncio.to_thread(_ready, kept, head, data, encoder.background)
 
-    def frozen(self, head: Head, classes: int) -> bool:
-        """Whether the statistics of a head that was just fitted stay while its classes change."""
-        return classes > self._exact and head.freeze is not None
+    def frozen(self, method: str, classes: int) -> bool:
+        """Whether the statistics of a head stay while its classes change."""
+        return classes > self._exact and method in METHODS
 
     async def brought_up_to_date(
         self, record: ClassifierRecord, encoder: Encoder, kept: HeadRecord, head: Head

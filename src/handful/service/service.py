@@ -83,7 +83,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
         jobs.start(
             [
                 Train(store, blobs, changes, encoding, heads),
-                Evaluate(encoding, heads, store),
+                Evaluate(encoding, heads, store, blobs),
                 ImportShots(transfer.uploads, shots, settings),
                 ImportClassifiers(transfer.uploads, classifiers, shots, heads, store, settings),
             ]

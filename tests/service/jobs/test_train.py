@@ -5,8 +5,10 @@ import asyncio
 import pytest
 
 from handful.adapters import training
+from handful.augment import POLICIES, policy_of
 from handful.errors import NotFoundError, RequestError
 from handful.service.answers import Asked
+from handful.service.classifiers import NewClassifier
 from handful.service.new_shots import NewShot
 
 pytestmark = pytest.mark.anyio
@@ -73,27 +75,53 @@ async def test_training_is_cancelled_in_the_middle_and_leaves_no_head(opened, bl
         assert await service.store.heads("default", id) == []
 
 
-async def test_views_are_made_of_kept_pictures_alone(opened, png, ended, tiny_encoder):
-    from handful.service.classifiers import NewClassifier
+async def pictured(service, png, **settings):
+    """A classifier of four pictures each of two colours, and of a row."""
+    view = await service.classifiers.create("default", NewClassifier(name="views", **settings))
+    new = [
+        NewShot(label=colour, image=png(colour, seed), pointer=f"/{colour}/{seed}")
+        for colour in ("red", "blue")
+        for seed in range(4)
+    ]
+    row = [0.0] * 27 + [1.0]
+    await service.shots.add("default", view.record.id, [*new, NewShot(label="blue", row=row)])
+    return view.record.id
 
+
+@pytest.mark.parametrize(
+    ("settings", "request_", "policy", "rows", "encoded"),
+    [
+        ({}, {}, policy_of("auto", "tip-f"), None, None),  # the method's own
+        ({}, {"views": "five"}, "five", 8 * 5 + 1, 8 * 5),  # of the row there is no picture
+        ({}, {"views": "none"}, "none", 9, 0),
+        ({"views": "five"}, {}, "five", 8 * 5 + 1, 0),  # the classifier's own, which are there already
+        ({"views": "five"}, {"views": "none"}, "none", 9, 0),  # the plain ones of those
+        ({"views": "five"}, {"views": "flip"}, "flip", 8 * 2 + 1, 8 * 2),
+        ({"views": "colour-matters"}, {"views": "orientation-matters"}, None, 8 * 9 + 1, 8 * 9),
+    ],
+)
+async def test_a_head_is_trained_on_the_views_that_its_policy_asks_for(
+    opened, png, ended, warm, tiny_encoder, settings, request_, policy, rows, encoded
+):
     async with opened() as service:
-        view = await service.classifiers.create("default", NewClassifier(name="views"))
-        id = view.record.id
-        new = [
-            NewShot(label=colour, image=png(colour, seed), pointer=f"/{colour}/{seed}")
-            for colour in ("red", "blue")
-            for seed in range(4)
-        ]
-        row = [0.0] * 27 + [1.0]
-        await service.shots.add("default", id, [*new, NewShot(label="blue", row=row)])
+        await warm()
+        id = await pictured(service, png, **settings)
         seen = tiny_encoder.pictures_seen
-        request = {"method": "tip-f", "views": "light"}
-        with pytest.raises(RequestError, match="no policy of views 'light'"):
-            await service.jobs.submit("default", "train", id, request)
-        job = await service.jobs.submit("default", "train", id, {"method": "tip-f", "views": "standard"})
+        job = await service.jobs.submit("default", "train", id, {"method": "tip-f", **request_})
         last = await ended(service, job)
         assert last.status == "succeeded", last.error
-        assert tiny_encoder.pictures_seen >= seen + 2 * len(new)
+        assert last.result["views"] == (policy or request_["views"])
+        each = POLICIES[last.result["views"]].count
+        assert last.result["rows"] == (8 * each + 1 if rows is None else rows)
+        expected = (8 * each if each > 1 else 0) if encoded is None else encoded
+        assert tiny_encoder.pictures_seen - seen == expected
+
+
+async def test_no_policy_of_that_name_is_trained_by(opened, png):
+    async with opened() as service:
+        id = await pictured(service, png)
+        with pytest.raises(RequestError, match="no policy of views 'light'; choose one of auto, none, flip"):
+            await service.jobs.submit("default", "train", id, {"method": "tip-f", "views": "light"})
 
 
 @pytest.mark.parametrize(
@@ -122,7 +150,6 @@ async def test_another_tenants_classifier_cannot_be_trained(opened, blurred):
 
 
 async def test_a_classifier_without_anything_to_train_on_says_so(opened, ended):
-    from handful.service.classifiers import NewClassifier
 
     async with opened() as service:
         view = await service.classifiers.create("default", NewClassifier(name="empty"))

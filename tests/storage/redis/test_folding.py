@@ -195,7 +195,7 @@ class Writer:
     async def write(self) -> None:
         before = self.record
         after = replace(before, revision=before.revision + 1)
-        what = self._random.choice(["put", "put", "label", "drop", "class"])
+        what = self._random.choice(["put", "put", "label", "drop", "class", "rows", "much"])
         some = self._random.sample(sorted(self.shots), min(3, len(self.shots)))
         change = Change(before=before, after=after)
         wanted = dict(self.shots)
@@ -211,6 +211,18 @@ class Writer:
         elif what == "drop":
             change = replace(change, drop_shots=some)
             wanted = {name: one for name, one in wanted.items() if name not in some}
+        elif what == "rows":
+            rows = {name: self._random.randbytes(50) for name in some}
+            change = replace(change, row_shots=rows)
+            wanted |= {name: replace(wanted[name], rows=own) for name, own in rows.items()}
+        elif what == "much":  # of the same shots at once
+            new = shot(self._random.randrange(self._next), rows=bytes(50))
+            rows = {name: self._random.randbytes(self._random.choice([20, 90])) for name in wanted}
+            to = {name: self._random.randrange(self._next) for name in some[1:]}
+            change = replace(change, put_shots=[new], drop_shots=some[:1], label_shots=to, row_shots=rows)
+            wanted = {name: replace(one, rows=rows[name]) for name, one in wanted.items()}
+            wanted |= {name: replace(wanted[name], class_key=key) for name, key in to.items()}
+            wanted = {name: one for name, one in wanted.items() if name not in some[:1]} | {new.id: new}
         elif self._random.random() < 0.5:
             change = replace(change, put_classes=[ClassRecord(key=self._next, name=str(self._next))])
             self._next += 1

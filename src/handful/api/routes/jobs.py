@@ -43,7 +43,7 @@ async def train(
 ) -> Response:
     """Train a head by `tip-f`, `clip-adapter`, or any other method, and let it answer until told otherwise.
 
-    Its result is {version, method, seconds, found}.
+    Its result is {version, method, views, rows, seconds, found}; `rows` counts shots with all their views.
     """
     once = once_of(request, caller, body.model_dump_json(), accepted)
     return sent(accepted(await service.jobs.submit(caller.tenant, "train", id, body.model_dump(), once)))
@@ -66,7 +66,9 @@ async def evaluate(
     """What the classifier would answer for its own shots, had it not been taught them.
 
     Its result has accuracy, macro-F1, ECE and NLL, each {value, low, high}; each class's share of right
-    answers; confusions; mistakes; and shots whose label looks wrong.
+    answers; confusions; mistakes; and shots whose label looks wrong. With `views` it compares policies of
+    augmented copies: {chosen, why, default, judged, policies: [{policy, encodings, accuracy, gain}],
+    milliseconds}, where gain is over "none", and the last is of encoding one copy.
     """
     asked = {} if body is None else body.model_dump(exclude_none=True)
     once = once_of(request, caller, orjson.dumps(asked), accepted)

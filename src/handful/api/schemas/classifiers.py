@@ -23,8 +23,8 @@ Method = Annotated[
 Views = Annotated[
     str,
     Field(
-        description="augmented copies of shots: auto, none, standard, strong, orientation-matters or "
-        "colour-matters",
+        description="augmented copies of shots: auto, none, flip, five, standard, strong, "
+        "orientation-matters or colour-matters",
         max_length=40,
     ),
 ]

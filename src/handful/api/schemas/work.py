@@ -50,7 +50,9 @@ class TrainIn(In):
     views: Annotated[
         str | None,
         Field(
-            max_length=40, description="augment kept pictures by this policy; null: train on shots as stored"
+            max_length=40,
+            description="policy of augmented copies, made of kept pictures; null: the classifier's own, "
+            "auto: the method's",
         ),
     ] = None
 
@@ -59,6 +61,13 @@ class EvaluateIn(In):
     """What to evaluate: null is the classifier's own method."""
 
     method: Method | None = None
+    views: Annotated[
+        Literal["all"] | Annotated[list[Annotated[str, Field(max_length=40)]], Field(min_length=1)] | None,
+        Field(
+            description="policies of augmented copies to compare beside none and the method's own, or all "
+            "that are worth it; made of kept pictures"
+        ),
+    ] = None
 
 
 class JobOut(BaseModel):

@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from handful.adapters.head import Head, fit_head
 from handful.adapters.methods import METHODS, Options
 from handful.adapters.training import watched
-from handful.augment import POLICIES
+from handful.augment import AUTO, POLICIES, policy_of
 from handful.encoders import Encoder
 from handful.errors import ConflictError, RequestError, SupportError
 from handful.rows import Rows
@@ -21,18 +20,18 @@ from handful.service.changes import Changes, next_revision, not_found
 from handful.service.encoding import Encoding
 from handful.service.frozen import good_for
 from handful.service.heads import Heads, usable
+from handful.service.jobs.shot_views import ShotViews
 from handful.service.jobs.work import Work
 from handful.service.support import SupportRows
 from handful.storage.blobs import Blobs
 from handful.storage.records import ClassifierRecord, ClassRecord, HeadRecord, JobRecord, Pinned
 from handful.storage.store import Change, Store, changed_meanwhile
 
-_VIEWS_TOGETHER = 32  # pictures whose views are encoded before progress is told
 _ENCODING = 0.5  # of the progress, where views are made
 
 
 class Train:
-    """{method, options?, views?} → {version, method, seconds, found}.
+    """{method, options?, views?} → {version, method, views, rows, seconds, found}.
 
     Where the classifier goes by the method already and has so many classes that its statistics are frozen,
     they are estimated anew from all shots, and writes go on from there; otherwise the head is one that stays.
@@ -48,7 +47,7 @@ class Train:
         self, store: Store, blobs: Blobs, changes: Changes, encoding: Encoding, heads: Heads
     ) -> None:
         self._store = store
-        self._blobs = blobs
+        self._views = ShotViews(store, blobs, encoding)
         self._changes = changes
         self._encoding = encoding
         self._heads = heads
@@ -63,23 +62,32 @@ class Train:
         if done is not None:
             return done
         method, views = str(work.job.request["method"]), work.job.request.get("views")
+        policy = policy_of(record.views if views is None else str(views), method)
         options = options_of(method, work.job.request.get("options") or {})
         encoder = await self._heads.encoder_of(record)
         rows = await self._heads.support(record)
         classes, text = await usable(self._encoding, encoder, rows)
-        X, of_row = rows.X, np.arange(len(rows.ids))
-        if views is not None and views != "none":
-            X, of_row = await self._with_views(work, rows, encoder, str(views))
-        head = await asyncio.to_thread(
-            _fit, work, rows, X, of_row, classes, text, method, options, encoder, views is not None
+        renews = (
+            method == record.method
+            and views is None
+            and not work.job.request.get("options")
+            and self._heads.frozen(method, len(classes))
         )
-        plain = views in (None, "none") and not work.job.request.get("options")
-        if plain and method == record.method and self._heads.frozen(head, len(classes)):
+        if renews:
+            policy = "none"  # rows of views are kept with the shots
+        X, of_row = await self._views.rows(
+            work, rows, encoder, policy, lambda part: work.note(_ENCODING * part)
+        )
+        head = await asyncio.to_thread(
+            _fit, work, rows, X, of_row, classes, text, method, options, encoder, policy != "none"
+        )
+        if renews:
             version = await self._renew(work, rows.classifier, head, classes, encoder)
         else:
             version = await self._keep(work, rows.classifier, head, classes, method)
         seconds = round(time.perf_counter() - started, 3)
-        return {"version": version, "method": method, "seconds": seconds, "found": dict(head.found)}
+        told = {"version": version, "method": method, "views": policy, "seconds": seconds}
+        return {**told, "rows": len(X), "found": dict(head.found)}
 
     async def over(self, job: JobRecord) -> None:
         """Nothing was kept for it but its result."""
@@ -132,7 +140,7 @@ class Train:
             held=False,
             created=datetime.now(UTC),
             classes=tuple((one.key, one.name) for one in classes),
-            frozen=good_for(fitted_on),
+            frozen="" if compact.frozen is None else good_for(fitted_on),
         )
         data = await asyncio.to_thread(compact.to_bytes)
 
@@ -140,7 +148,9 @@ class Train:
             work.check()
             kept, now = base, data
             if record.support_version != base.support_version:
-                made = await self._heads.brought_up_to_date(record, encoder, base, compact)
+                made = None
+                if compact.frozen is not None:
+                    made = await self._heads.brought_up_to_date(record, encoder, base, compact)
                 if made is None:
                     raise ConflictError(
                         f"classifier {record.id} became another while it was trained; try again"
@@ -161,46 +171,18 @@ class Train:
         version = work.job.cursor.get("version")
         if version is None or await self._store.head(record.tenant, record.id, int(version)) is None:
             return None
-        return {"version": version, "method": work.job.request["method"], "seconds": None, "found": {}}
-
-    async def _with_views(
-        self, work: Work, rows: SupportRows, encoder: Encoder, policy: str
-    ) -> tuple[Rows, np.ndarray]:
-        """Rows of the views of kept pictures, beside the rows of shots without one; each's row in `rows`."""
-        tenant, id = rows.classifier.tenant, rows.classifier.id
-        shots = await self._store.shots_named(tenant, id, list(dict.fromkeys(rows.ids)))
-        places: dict[str, list[int]] = {}
-        for at, shot_id in enumerate(rows.ids):
-            places.setdefault(shot_id, []).append(at)
-        made: dict[str, Rows] = {}
-        kept = [shot for shot in shots.values() if shot.blob is not None]
-        for start in range(0, len(kept), _VIEWS_TOGETHER):
-            some = kept[start : start + _VIEWS_TOGETHER]
-            data = await asyncio.gather(*(self._blobs.get(str(shot.blob)) for shot in some))
-            there = [(shot, one) for shot, one in zip(some, data, strict=True) if one is not None]
-            views = partial(
-                self._encoding.pictures,
-                tenant,
-                encoder,
-                [one for _, one in there],
-                pointers=[f"/shots/{shot.id}" for shot, _ in there],
-                views=policy,
-            )
-            pictures = await work.patiently(views)
-            made |= {shot.id: picture.X for (shot, _), picture in zip(there, pictures, strict=True)}
-            await work.note(_ENCODING * (start + len(some)) / len(kept))
-        parts = [made[shot_id] if shot_id in made else rows.X[own] for shot_id, own in places.items()]
-        of_row = np.repeat([own[0] for own in places.values()], [len(part) for part in parts])
-        return np.concatenate(parts) if parts else rows.X, of_row
+        told = {"version": version, "method": work.job.request["method"], "views": None, "seconds": None}
+        return {**told, "rows": None, "found": {}}
 
 
 def checked_training(request: Mapping[str, Any]) -> dict[str, Any]:
     """A request to train, as the job reads it. Raises RequestError for what it cannot do."""
     method, views = request.get("method", "tip-f"), request.get("views")
     options_of(str(method), request.get("options") or {})
-    if views is not None and views not in POLICIES:
+    if views is not None and views not in (AUTO, *POLICIES):
         raise RequestError(
-            f"there is no policy of views {views!r}; choose one of {', '.join(POLICIES)}", pointer="/views"
+            f"there is no policy of views {views!r}; choose one of {', '.join((AUTO, *POLICIES))}",
+            pointer="/views",
         )
     return {"method": method, "options": dict(request.get("options") or {}), "views": views}
 

@@ -1,6 +1,7 @@
 """How a change of a classifier is written."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from handful.errors import HandfulError
@@ -29,12 +30,17 @@ from handful.storage.redis.replies import Replies
 from handful.storage.redis.segments import Batch, Segments, VanishedError
 from handful.storage.redis.support import Reading, moved_value, read_kept, record_value, revision_bytes
 from handful.storage.redis.usage import count
-from handful.storage.store import Change, changed_meanwhile
+from handful.storage.store import Change, ChangedMeanwhileError, changed_meanwhile
 
 FOLD_AFTER = timedelta(seconds=10)  # so that what comes in soon after goes into the same segment
 
+_TRIES = 5  # against folding
 _FEW_SHOTS = 8  # fewer wait in Redis until they are folded
 _FEW_BYTES = 8192
+
+
+class _FoldedError(ChangedMeanwhileError):
+    """Shots whose rows change lie elsewhere by now."""
 
 
 class Changes:
@@ -57,19 +63,30 @@ class Changes:
         self._replies = replies
 
     async def apply(self, change: Change) -> None:
-        """As `Store.apply`. One trip, after a read where shots or heads go or heads come.
+        """As `Store.apply`. One trip, after a read where shots or heads go, get other rows, or heads come.
 
         What is large is written to the blobs before, and removed again where the change is refused.
         """
+        for last in (*[False] * _TRIES, True):
+            try:
+                await self._apply(change)
+                return
+            except _FoldedError:
+                if last:
+                    raise
+
+    async def _apply(self, change: Change) -> None:
         classifier = change.classifier
         tenant, id = classifier.tenant, classifier.id
         batches: list[Batch] = []
+        replaced: list[Batch] = []
         heads: HeadsChange | None = None
         try:
             pictures = await self._needless_pictures(change)
             if change.after is not None:
+                replaced, batches = await self._with_rows(change, change.after)
                 if change.put_shots:
-                    batches = await self._segments.write(
+                    batches += await self._segments.write(
                         tenant,
                         id,
                         change.after.revision,
@@ -77,7 +94,7 @@ class Changes:
                         inline=change.before is not None and _are_few(change),
                     )
                 heads = await self._heads_change(change)
-            commit = self._commit(classifier, change, batches, heads, pictures)
+            commit = self._commit(classifier, change, batches, replaced, heads, pictures)
             await self._replies.run(commit, change.reply)
         except UnconfirmedError:
             raise  # it may be written, and name them
@@ -91,6 +108,7 @@ class Changes:
         classifier: ClassifierRecord,
         change: Change,
         batches: list[Batch],
+        replaced: list[Batch],
         heads: HeadsChange | None,
         pictures: list[ShotRecord],
     ) -> Commit:
@@ -113,6 +131,7 @@ class Changes:
         else:
             count(commit, classifier.tenant, change)
             self._write(commit, key, change.after, change, batches)
+            _replace(commit, key, change.after, replaced)
             if heads is not None:
                 heads.add_to(commit, key, classifier.id)
             commit.trash([str(shot.blob) for shot in pictures])
@@ -140,6 +159,32 @@ class Changes:
         if len(values) > 2 and change.before is not None:
             due = microseconds(datetime.now(UTC) + FOLD_AFTER)
             commit.do(TAILS, "ZADD", "NX", due, place(after.tenant, after.id), when=When.BEFORE)
+
+    async def _with_rows(self, change: Change, after: ClassifierRecord) -> tuple[list[Batch], list[Batch]]:
+        """Batches whose shots get other rows, and those that stand for them, which are written."""
+        before = change.before
+        if before is None or not change.row_shots:
+            return [], []
+        for last in (*[False] * 3, True):
+            kept = await read_kept(self._connection, before.tenant, before.id)
+            if kept is None or kept.record.revision != before.revision:
+                raise changed_meanwhile(before.id)
+            try:
+                replaced, shots = await self._reading.with_rows(kept, change.row_shots)
+            except VanishedError:
+                if last:
+                    raise
+                continue
+            # What this change drops is older than the batch and would be taken for alive in it.
+            gone, dropped = set(change.drop_shots), set(change.drop_classes)
+            left = [
+                replace(shot, class_key=change.label_shots.get(shot.id, shot.class_key))
+                for _, shot in sorted(shots.items())
+                if shot.id not in gone and shot.class_key not in dropped
+            ]
+            made = await self._segments.write(before.tenant, before.id, after.revision, left) if left else []
+            return replaced, made
+        raise changed_meanwhile(before.id)
 
     async def _needless_pictures(self, change: Change) -> list[ShotRecord]:
         """Shots with a kept picture that go with the change."""
@@ -173,6 +218,19 @@ class Changes:
             drop=change.drop_heads,
             answers=after.head_version,
         )
+
+
+def _replace(commit: Commit, key: str, classifier: ClassifierRecord, batches: list[Batch]) -> None:
+    """Others stand for these, if they are all still there."""
+
+    def refused(_: bytes) -> Exception:
+        return _FoldedError(f"shots of classifier {classifier.id} were folded meanwhile; try again")
+
+    for batch in batches:
+        commit.check(key, "there", batch.field, refused=refused)
+    commit.do_many(key, "HDEL", [batch.field for batch in batches])
+    names = (batch.blob(classifier.tenant, classifier.id) for batch in batches)
+    commit.trash([name for name in names if name is not None])
 
 
 def _are_few(change: Change) -> bool:

@@ -1,7 +1,8 @@
 """What a classifier's hash holds, as of one moment; and the shots that it comes to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 from typing import TypeVar
@@ -198,6 +199,26 @@ class Reading:
             if shot.blob is not None and (shot.id in named or shot.class_key in keys)
         ]
         return sorted(found, key=lambda shot: shot.id)
+
+    async def with_rows(
+        self, kept: Kept, rows: Mapping[str, bytes]
+    ) -> tuple[list[Batch], dict[str, ShotRecord]]:
+        """The batches that hold some of these shots, and all of their shots by id, with the rows given here.
+
+        Raises VanishedError where a segment was folded meanwhile.
+        """
+        ids = sorted(rows)
+        held = [
+            batch for batch in kept.batches if bisect_left(ids, batch.first) < bisect_right(ids, batch.last)
+        ]
+        touched: list[Batch] = []
+        found: dict[str, ShotRecord] = {}
+        for batch in held:
+            own = await self._live(kept, batch)
+            if any(shot.id in rows for shot in own):
+                touched.append(batch)
+                found |= {shot.id: replace(shot, rows=rows.get(shot.id, shot.rows)) for shot in own}
+        return touched, found
 
     async def blobs(self, tenant: str, id: str) -> tuple[Kept, frozenset[str]] | None:
         """The hash, and all blobs that its shots name, with the segments themselves."""

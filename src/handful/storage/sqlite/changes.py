@@ -173,6 +173,10 @@ def _write_shots(disk: sqlite3.Connection, number: int, change: Change) -> None:
         "UPDATE shots SET class_key = ? WHERE classifier = ? AND id = ?",
         [(key, number, shot_id) for shot_id, key in change.label_shots.items()],
     )
+    disk.executemany(
+        "UPDATE shots SET rows = ? WHERE classifier = ? AND id = ?",
+        [(rows, number, shot_id) for shot_id, rows in change.row_shots.items()],
+    )
 
 
 def _trash(disk: sqlite3.Connection, names: Sequence[str]) -> None:
