@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, Valid
 from handful.adapters.calibration import held_out_sharpness, softmax
 from handful.adapters.class_rows import ClassRows
 from handful.adapters.conformal import ConformalSets
-from handful.adapters.ensemble import Ensemble, widths_of
+from handful.adapters.ensemble_scorer import Ensemble, widths_of
 from handful.adapters.known import KnownTest
 from handful.adapters.methods import METHODS, SCORERS, Method, Options, method_named
 from handful.adapters.scorer import Fitted, Scorer, Settings
