@@ -118,8 +118,13 @@ def _sharpness(fitted: Fitted, support: Support) -> float:
 
 
 def _contrast(fitted: Fitted, support: Support) -> float:
-    """How far apart a part holds the classes, for pictures of anything."""
-    return float(fitted.scorer.scores(anything_for(support)).std(axis=1).mean())
+    """How far apart a part holds the classes, for left-out shots; without one, for pictures of anything."""
+    left = fitted.held_out
+    if left is not None and left.judged.any():
+        scores = left.scores[left.judged]
+    else:
+        scores = fitted.scorer.scores(anything_for(support))
+    return float(scores.std(axis=1).mean())
 
 
 def _telling(fitted: Fitted, support: Support) -> float:
