@@ -13,7 +13,7 @@ from handful.adapters import frozen as freezing
 from handful.adapters.calibration import held_out_sharpness, softmax
 from handful.adapters.class_rows import ClassRows
 from handful.adapters.conformal import ConformalSets
-from handful.adapters.ensemble import Ensemble, widths_of
+from handful.adapters.ensemble_scorer import Ensemble, widths_of
 from handful.adapters.frozen import ClassShots, FrozenClasses
 from handful.adapters.known import KnownTest
 from handful.adapters.methods import METHODS, SCORERS, Method, Options, method_named

@@ -16,6 +16,7 @@ from handful.adapters import (
     tip_f,
     zero_shot,
 )
+from handful.adapters.ensemble_scorer import Ensemble
 from handful.adapters.scorer import Fitted, Scorer
 from handful.adapters.support import Support
 from handful.background import Background, JoinedBackground
@@ -78,7 +79,7 @@ METHODS = {
     )
 }
 
-SCORERS: dict[str, type[Scorer]] = scorers.SCORERS | {ensemble.Ensemble.kind: ensemble.Ensemble}
+SCORERS: dict[str, type[Scorer]] = scorers.SCORERS | {Ensemble.kind: Ensemble}
 
 
 def method_named(name: str) -> Method:
