@@ -203,6 +203,7 @@ def asked(png: Callable[..., list[bytes]]) -> Ask:
         ("POST", "/v1/classifiers/{id}/versions/{version}/activate"): {},
         ("POST", "/v1/classifiers/{id}/train"): {"json": {"method": "tip-f"}},
         ("POST", "/v1/classifiers/{id}/evaluate"): {"json": {}},
+        ("POST", "/v1/classifiers/{id}/views"): {"json": {"views": "flip"}},
         ("POST", "/v1/classifiers/{id}/hf"): {"json": {"inputs": text}},
         ("POST", "/v1/zero-shot/hf"): {
             "json": {"inputs": text, "parameters": {"candidate_labels": ["red", "blue"]}}

@@ -75,6 +75,23 @@ def test_what_a_job_cannot_do_is_refused_before_it_starts(served: Any) -> None:
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
 
 
+def test_views_are_compared_and_changed_over_http(served: Any, png: Pictures) -> None:
+    id = served.taught({"red": png("red", 3), "blue": png("blue", 3)})
+    path = f"/v1/classifiers/{id}"
+    job = served.post(f"{path}/evaluate", json={"views": ["flip"]}).json()["id"]
+    compared = served.ended(job)["result"]["views"]
+    assert [one["policy"] for one in compared["policies"]] == ["none", "flip"]
+    assert compared["chosen"] == "none"
+    answer = served.post(f"{path}/views", json={"views": "flip"})
+    assert (answer.status_code, answer.json()["kind"]) == (202, "views")
+    assert answer.headers["location"] == f"/v1/jobs/{answer.json()['id']}"
+    assert served.ended(answer.json()["id"])["result"]["changed"] == 6
+    assert served.get(path).json()["views"] == "flip"
+    for body, pointer in (({"views": "sideways"}, "/views"), ({}, "/views"), ({"colour": 1}, "/views")):
+        refused = served.post(f"{path}/views", json=body)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
+
+
 def test_a_job_is_cancelled(served: Any, png: Pictures) -> None:
     id = served.taught({"red": png("red", 4), "blue": png("blue", 4)})
     job = served.post(
