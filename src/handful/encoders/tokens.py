@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from handful.encoders.growth import check_growth
 from handful.errors import EncoderError
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -27,6 +28,7 @@ class TextTokens:
     ) -> None:
         from tokenizers import Tokenizer  # here, so that importing handful does not load it
 
+        check_growth(tokenizer)
         try:
             self._tokenizer = Tokenizer.from_buffer(tokenizer)
         except Exception as exc:  # what its Rust code raises has no type of its own
@@ -42,8 +44,16 @@ class TextTokens:
         self.length = length
 
     def __call__(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(M, length) token ids, and a mask that is 1 where there is one."""
-        encodings = self._tokenizer.encode_batch([self._clean(text) for text in texts])
+        """(M, length) token ids, and a mask that is 1 where there is one. Raises EncoderError."""
+        try:
+            encodings = self._tokenizer.encode_batch([self._clean(text) for text in texts])
+        except Exception as exc:  # what its Rust code raises has no type of its own
+            raise EncoderError(f"tokenizer.json cannot be used: {exc}; fetch or export it again") from exc
+        if odd := {len(encoding.ids) for encoding in encodings} - {self.length}:
+            raise EncoderError(
+                f"tokenizer.json gives {max(odd)} tokens where the model reads {self.length}; "
+                "it is of another model"
+            )
         ids = np.array([encoding.ids for encoding in encodings], np.int64)
         mask = np.array([encoding.attention_mask for encoding in encodings], np.int64)
         return ids.reshape(len(texts), self.length), mask.reshape(len(texts), self.length)
