@@ -31,8 +31,8 @@ class TextTokens:
         check_growth(tokenizer)
         try:
             self._tokenizer = Tokenizer.from_buffer(tokenizer)
-        except Exception as exc:  # what its Rust code raises has no type of its own
-            raise EncoderError(f"tokenizer.json cannot be read: {exc}; fetch or export it again") from exc
+        except BaseException as exc:
+            raise _refused(exc, "read") from exc
         pad = _pad_token(told) or (self._tokenizer.padding or {}).get("pad_token")
         number = None if pad is None else self._tokenizer.token_to_id(pad)
         if number is None:
@@ -47,8 +47,8 @@ class TextTokens:
         """(M, length) token ids, and a mask that is 1 where there is one. Raises EncoderError."""
         try:
             encodings = self._tokenizer.encode_batch([self._clean(text) for text in texts])
-        except Exception as exc:  # what its Rust code raises has no type of its own
-            raise EncoderError(f"tokenizer.json cannot be used: {exc}; fetch or export it again") from exc
+        except BaseException as exc:
+            raise _refused(exc, "used") from exc
         if odd := {len(encoding.ids) for encoding in encodings} - {self.length}:
             raise EncoderError(
                 f"tokenizer.json gives {max(odd)} tokens where the model reads {self.length}; "
@@ -57,6 +57,13 @@ class TextTokens:
         ids = np.array([encoding.ids for encoding in encodings], np.int64)
         mask = np.array([encoding.attention_mask for encoding in encodings], np.int64)
         return ids.reshape(len(texts), self.length), mask.reshape(len(texts), self.length)
+
+
+def _refused(exc: BaseException, done: str) -> BaseException:
+    """What its Rust code raises has no type of its own, and its panics are no Exception."""
+    if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
+        return exc
+    return EncoderError(f"tokenizer.json cannot be {done}: {exc}; fetch or export it again")
 
 
 def _pad_token(told: Mapping[str, Any]) -> str | None:
