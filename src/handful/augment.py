@@ -106,6 +106,14 @@ def policy_of(views: str, method: str) -> str:
     return "standard" if method in TRAINED else "none"
 
 
+def stored_policy(views: str) -> str:
+    """The policy of the rows that a service keeps of shots; "auto" keeps the plain picture's.
+
+    Trained methods that are to have views get theirs from kept pictures, when they are trained.
+    """
+    return "none" if views == AUTO else views
+
+
 def policy_named(name: str) -> Policy:
     """The policy of a name. Raises SupportError, with the names there are, for any other."""
     if name not in POLICIES:

@@ -125,7 +125,8 @@ class Settings(BaseSettings):
     )
     exact_classes: PositiveInt = Field(
         default=50_000,
-        description="classes of a classifier up to which each is looked at; above, an index names candidates",
+        description="classes of a classifier up to which each is looked at; above, an index names "
+        "candidates, and a write makes those classes anew that it changed, by statistics that stay",
     )
     traffic_tenants: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

@@ -9,7 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from handful import Background, Head, JoinedBackground, fit_head
 from handful.adapters import METHODS
 from handful.adapters.calibration import log_loss, softmax
-from handful.adapters.ensemble import Ensemble, fit_weights
+from handful.adapters.ensemble import fit_weights
+from handful.adapters.ensemble_scorer import Ensemble
 from handful.adapters.training import watched
 from handful.errors import EmbeddingError, HeadError, SupportError
 from handful.rows import Rows, apart, side_by_side, unit
@@ -146,6 +147,14 @@ def test_strangers_are_less_known_than_pictures_of_the_classes():
     assert np.median(head.known(side_by_side(one.Q))) > 3 * np.median(head.known(anything))
 
 
+def test_a_part_that_knows_nothing_hardly_says_what_is_known():
+    one = seen(noises=(0.3, 30.0), shots=8)
+    head = fitted(one)
+    assert isinstance(head.scorer, Ensemble)
+    assert head.scorer.telling[1] < 0.1
+    assert head.scorer.telling.sum() == pytest.approx(1)
+
+
 def test_conformal_sets_hold_the_truth_as_often_as_asked():
     held = []
     for seed in range(10):
@@ -267,6 +276,7 @@ HOSTILE = {
     "widths that are not the parts'": ({"widths": np.array([6, 8])}, {}, "columns in place of"),
     "weights below zero": ({"factors": np.array([-1.0, 1])}, {}, "below zero"),
     "a deviation of nothing": ({"deviations": np.array([0.0, 1])}, {}, "below zero"),
+    "a part that tells less than nothing": ({"telling": np.array([-1.0, 2])}, {}, "below zero"),
     "three weights": ({"factors": np.ones(3)}, {}, "numbers of another count"),
     "a part of an unknown scorer": (
         {"1.class-rows.centre.zeros": np.zeros(1), "0.nonsense.x": np.zeros(1)},

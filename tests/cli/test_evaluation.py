@@ -49,8 +49,34 @@ def test_policies_of_views_are_compared(run, waste, tmp_path):
         *("evaluate", tmp_path / "waste", "--method", "prototype", "--shots", "1", "--seeds", 2),
         *("--views", "none,colour-matters", "--json"),
     )
-    points = json.loads(result.stdout)["curve"]["points"]
+    said = json.loads(result.stdout)
+    points = said["curve"]["points"]
     assert {point["contender"] for point in points} == {"handful", "views colour-matters"}
+    assert [one["policy"] for one in said["views"]["policies"]] == ["none", "colour-matters"]
+    assert (said["views"]["chosen"], said["views"]["judged"]) == ("none", 4)
+    assert said["settings"]["views to choose"].startswith("none: no policy is surely better")
+
+
+def test_all_policies_are_compared_in_a_table_that_ends_with_a_choice(run, waste):
+    result = run(
+        *("evaluate", waste, "--method", "prototype", "--shots", "1", "--seeds", 2, "--views", "all")
+    )
+    assert result.exit_code == 0, result.stderr
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    start = next(at for at, row in enumerate(rows) if row[0] == "views")
+    assert rows[start] == [
+        *("views", "encodings of a shot", "ms of a shot", "left-out shots named rightly", "over none")
+    ]
+    named = {row[0]: row for row in rows[start + 1 : start + 5]}
+    assert {name: row[1] for name, row in named.items()} == {
+        **{"none": "1", "flip": "2", "five": "5", "standard": "12"}
+    }
+    assert named["none"][4] == "–"
+    assert "[" in named["five"][4]
+    assert "Choose " in result.stderr
+    wrong = run("evaluate", waste, "--views", "none,sideways")
+    assert wrong.exit_code == 2
+    assert "name policies between commas" in wrong.stderr
 
 
 def test_json_is_the_evaluation(run, waste):

@@ -71,6 +71,28 @@ def test_a_trained_method_is_trained_before_it_is_said_to_be_there(handful_at, c
     assert next(one for one in client.versions(made.id) if one.active).method == "tip-f"
 
 
+def test_views_are_compared_chosen_and_asked_by_the_service(handful_at, client, waste, trashnet):
+    chosen = handful_at("fit", waste, "-o", "chosen", "--views", "choose")
+    assert chosen.returncode == 0, chosen.stderr
+    table = [line.split("\t") for line in chosen.stdout.splitlines()]
+    assert [row[:2] for row in table[1:5]] == [
+        ["none", "1"],
+        ["flip", "2"],
+        ["five", "5"],
+        ["standard", "12"],
+    ]
+    made = client.find_classifier("chosen")
+    assert f"Choose {'none' if made.views == 'auto' else made.views}: " in chosen.stderr
+    compared = handful_at("evaluate", made.id, "--views", "flip", "--json")
+    said = json.loads(compared.stdout)["views"]
+    assert [one["policy"] for one in said["policies"]] == ["none", "flip"]
+    shown = handful_at("evaluate", made.id, "--views", "flip")
+    assert f"Choose {said['chosen']}: " in shown.stderr
+    asked = handful_at("classify", made.id, trashnet / "glass" / "030.jpg", "--views", "five", "--json")
+    assert json.loads(asked.stdout)["predictions"][0]["classes"]
+    client.delete_classifier(made.id)
+
+
 def test_a_fit_that_fails_leaves_nothing(handful_at, client, waste, tmp_path):
     folder = shutil.copytree(waste, tmp_path / "broken")
     (folder / "glass" / "zzz.jpg").write_bytes((folder / "glass" / "000.jpg").read_bytes()[:2000])

@@ -20,6 +20,18 @@ def test_fit_answers_in_a_line_and_says_what_is_next_elsewhere(run, waste, tmp_p
     assert not (tmp_path / "m" / "thumbnails").exists()
 
 
+def test_views_are_chosen_by_the_shots_where_that_is_asked(run, waste, tmp_path):
+    arguments = ("fit", waste, "--method", "prototype", "--views", "choose")
+    said = json.loads(run(*arguments, "-o", tmp_path / "m", "--json").stdout)
+    assert [one["policy"] for one in said["views"]["policies"]] == ["none", "flip", "five", "standard"]
+    assert handful.load(tmp_path / "m").views == said["views"]["chosen"]
+    shown = run(*arguments, "-o", tmp_path / "n")
+    header, none, *_ = shown.stdout.splitlines()
+    assert header.split("\t")[:3] == ["views", "encodings of a shot", "ms of a shot"]
+    assert none.split("\t")[:2] == ["none", "1"]
+    assert f"Choose {said['views']['chosen']}: " in shown.stderr
+
+
 def test_fit_keeps_what_it_was_told_of_words_and_views(run, waste, tmp_path):
     described = tmp_path / "words.json"
     described.write_text(json.dumps({"metal": ["a tin can", "a crushed can"]}))

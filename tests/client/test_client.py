@@ -211,6 +211,14 @@ def test_what_to_label_next_is_suggested(client, waste, trashnet_shots):
     assert all(one.reason for one in suggestions)
 
 
+def test_views_change_for_the_shots_that_are_there(client, waste):
+    told = client.wait(client.change_views(waste.id, "flip")).result
+    assert (told["views"], told["shots"], told["changed"]) == ("flip", 9, 9)
+    assert client.classifier(waste.id).views == "flip"
+    compared = client.wait(client.evaluate(waste.id, method="prototype", views=["five"])).result["views"]
+    assert [one["policy"] for one in compared["policies"]] == ["none", "five"]
+
+
 def test_training_is_waited_for_and_an_old_head_comes_back(client, waste):
     before = client.classifier(waste.id).head_version
     told = []

@@ -16,7 +16,9 @@ from handful.storage.sqlite.store import SqliteStore
 
 # Files whose tests also run over Redis; the others look at SQLite's ways, or at all that is in the blobs.
 ON_REDIS_TOO = {"test_changes", "test_classes", "test_classifiers", "test_keys", "test_versions"} | {
+    "test_change_views",
     "test_evaluate",
+    "test_frozen",
     "test_import",
     "test_jobs",
     "test_package",

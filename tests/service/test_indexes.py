@@ -88,24 +88,34 @@ async def test_few_classes_and_heads_of_shots_have_no_index(opened, taught, rows
         assert not (service.settings.data_dir / "indexes").exists()
 
 
-async def test_a_write_counts_at_once_and_has_an_index_of_its_own(opened, taught, rows, staged):
+@pytest.mark.parametrize(("most", "built_again"), [(2048, False), (0, True)])
+async def test_a_write_counts_at_once_and_the_index_serves_on_until_too_much_changed(
+    opened, taught, rows, staged, built, monkeypatch, most, built_again
+):
+    monkeypatch.setattr("handful.service.indexes._MOST_FRESH", most)
     Q = rows(20, 3)
     async with opened(exact_classes=5) as service:
         id = await taught(service, classes=NAMES)
         await asked(service, id, Q)
         await service.heads.indexes.settled()
-        place = service.settings.data_dir / "indexes" / "default" / id
-        before = {path.name for path in place.iterdir()}
-        assert len(before) == 1
+        assert len(built) == 1
         await service.shots.add("default", id, [NewShot(label="fresh", row=row) for row in rows(20, 4)])
-        assert {one.label for one in await asked(service, id, Q)} == {"fresh"}
+        await service.classes.delete("default", id, "class 3")
+        exact = await asked(service, id, np.concatenate([Q, shots(rows)]))
+        assert {one.label for one in exact[:3]} == {"fresh"}
         assert staged == []
         await service.heads.indexes.settled()
-        assert {one.label for one in await asked(service, id, Q)} == {"fresh"}
-        assert staged == [3]
-        after = {path.name for path in place.iterdir()}
-        assert len(after) == 1
-        assert after != before
+        same(await asked(service, id, np.concatenate([Q, shots(rows)])), exact)
+        assert staged == [39]
+        assert (len(built) == 2) == built_again
+        place = service.settings.data_dir / "indexes" / "default" / id
+        assert len(list(place.iterdir())) == 1
+    async with opened(exact_classes=5) as service:
+        await asked(service, id, Q)
+        await service.heads.indexes.settled()
+        same(await asked(service, id, np.concatenate([Q, shots(rows)])), exact)
+        assert staged == [39, 39]
+        assert (len(built) == 2) == built_again
 
 
 async def test_the_next_process_opens_what_was_built_and_builds_again_what_is_damaged(

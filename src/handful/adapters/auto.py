@@ -17,12 +17,14 @@ queries alike are first drawn a little towards those that they are near.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from handful.adapters import zero_shot
 from handful.adapters.calibration import fit_sharpness, gain_of_the_last_shot, log_loss, softmax
 from handful.adapters.class_rows import ClassRows
+from handful.adapters.frozen import FrozenAuto, single, text_common
 from handful.adapters.held_out import level_lone_rows
 from handful.adapters.leave_out import leave_out, sampled
 from handful.adapters.scorer import Fitted, HeldOut, Settings
@@ -132,7 +134,7 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
     size = float(np.sqrt(strength * within.dimension + within.freedom))
     scale = roots * size
     guess = roots**2 * (within.dimension / within.trace(strength))
-    rows = _class_rows(seen * scale, guess, within.dimension, support)
+    rows, axes, between = _class_rows(seen * scale, guess, within.dimension, support)
     reach = float(np.sqrt(left.rows).mean()) * size
     functionals = final * ((rows * scale) @ within.E.T) / reach
     logits = final * cosines + offsets
@@ -161,6 +163,37 @@ def fit(support: Support, options: AutoOptions) -> Fitted:
         held_out=HeldOut(scores=scores, typicality=likeness[judged], judged=judged, rows=chosen),
         sharpness=1.0,
         found=found,
+        freeze=partial(
+            _frozen,
+            support,
+            space,
+            origin=scorer.centre,
+            centre=centre,
+            axes=(within.E, scale, axes),
+            between=between,
+            numbers=(final / reach, text_weight / length, length),
+        ),
+    )
+
+
+def _frozen(
+    support: Support,
+    space: Whitened,
+    *,
+    origin: FloatArray,
+    centre: FloatArray,
+    axes: tuple[FloatArray, FloatArray, FloatArray],
+    between: FloatArray,
+    numbers: tuple[float, float, float],
+) -> FrozenAuto:
+    E, scale, turned = axes
+    return FrozenAuto(
+        origin=single(origin),
+        centre=single(centre),
+        axes=single((E * scale) @ turned),
+        between=single(between),
+        numbers=np.array(numbers, np.float32),
+        common=text_common(support.text, space.mean),
     )
 
 
@@ -229,8 +262,12 @@ def _strength(z: FloatArray, seen: FloatArray, within: _Within, support: Support
         here = best
 
 
-def _class_rows(seen: FloatArray, guess: FloatArray, dimension: int, support: Support) -> FloatArray:
+def _class_rows(
+    seen: FloatArray, guess: FloatArray, dimension: int, support: Support
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """(C, r) unit rows: class means shrunk along each axis by what is noise there; step 3.
+
+    With the axes (r, r), and the variance of class means along them (r,), in units of a shot's noise.
 
     guess : (r,) how the variance of class means is taken to lie along the axes; 1 in the mean of all D.
     """
@@ -246,7 +283,7 @@ def _class_rows(seen: FloatArray, guess: FloatArray, dimension: int, support: Su
     gain = n[:, None] * between / (1 + n[:, None] * between)
     rows = seen.copy()
     rows[shown] = ((Z @ Q) * gain) @ Q.T
-    return np.asarray(unit(rows))
+    return np.asarray(unit(rows)), Q, between
 
 
 def _sharpness(

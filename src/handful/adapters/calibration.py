@@ -48,7 +48,8 @@ def held_out_sharpness(
     if held_out is None or support.class_count < 2:
         return 1.0
     wrong = np.ones_like(held_out.scores, bool)
-    wrong[np.arange(len(support.y)), support.y] = False
+    y = held_out.labels(support)
+    wrong[np.arange(len(y)), y] = False
     spread = float(held_out.scores[wrong].std())
     if spread > 1e-5 * float(np.abs(held_out.scores).max()):
         anchor = _ANCHOR / spread
@@ -64,7 +65,7 @@ def held_out_sharpness(
     gain = gain_of_the_last_shot(support.group_counts[~support.has_text])
     t = fit_sharpness(
         held_out.scores[rows],
-        support.y[rows],
+        y[rows],
         weights,
         start=anchor,
         prior=_PRIOR_ROWS,

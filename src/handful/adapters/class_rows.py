@@ -75,6 +75,26 @@ class ClassRows:
         """Of these classes alone; their scores stay as they are."""
         return replace(self, rows=self.rows[places], offsets=self.offsets[places], quantised=None)
 
+    def with_classes(
+        self, origin: IntArray, rows: FloatArray, offsets: FloatArray, centre: NDArray[np.floating]
+    ) -> Self:
+        """A compact scorer of other classes, whose rows are rounded as those here.
+
+        origin : (C',) places here, -1 for those given, in order.    rows, offsets : as seen from `centre`.
+        """
+        if self.quantised is None:
+            raise ValueError("rows that are not rounded do not change one by one")
+        fresh = origin < 0
+        rounded = QuantisedRows.of(rows - self.quantised.centre)
+        here = self.quantised.centre + rounded.restored()
+        values, scales = self.quantised.deviations.values[origin], self.quantised.deviations.scales[origin]
+        values[fresh], scales[fresh] = rounded.values, rounded.scales
+        whole, beyond = self.rows[origin], self.offsets[origin]
+        whole[fresh] = here
+        beyond[fresh] = (offsets + here.astype(np.float64) @ (self.centre - centre)).astype(np.float32)
+        quantised = replace(self.quantised, deviations=QuantisedRows(values, scales))
+        return replace(self, rows=whole, offsets=beyond, quantised=quantised)
+
     def affinity(self, q: Rows, X: Rows, rows: IntArray) -> FloatArray:
         """Cosine as seen from the centre, in the metric; shots that point away say nothing."""
         seen = self._seen(self.drawn(X[rows]))

@@ -12,23 +12,20 @@ Sources: Hinton, Neural Computation 2002 (products of experts); Zhang et al., CV
 encoders, mixed; theirs by how like the zero-shot answer they are).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handful.adapters.calibration import gain_of_the_last_shot, held_out_sharpness, softmax
+from handful.adapters.ensemble_scorer import Ensemble
 from handful.adapters.known_prior import anything_for
-from handful.adapters.scorer import Fitted, Scorer, Settings
-from handful.adapters.scorers import SCORERS
+from handful.adapters.scorer import Fitted, Settings
 from handful.adapters.support import Support
 from handful.adapters.training import stage
-from handful.background import FEWEST_PARTS, MOST_PARTS, Background, JoinedBackground
+from handful.background import JoinedBackground
 from handful.errors import EmbeddingError
-from handful.rows import FloatArray, IntArray, Rows, apart
-from handful.tensors import Arrays
+from handful.rows import FloatArray, IntArray, apart
 
 RULE = "parts/1"  # how parts are mixed; a change of meaning is a new version
 
@@ -38,134 +35,6 @@ _MOST_SCORES = 4_000_000  # of left-out rows that weights are learnt from, by ea
 _STEPS = 40
 _LARGEST_STEP, _LOG_RANGE = 0.7, (-8.0, 4.0)
 _CORRELATION = 0.5  # of how typical a picture is for two parts; 0.1 to 0.8 as measured
-_FORMAT = 1  # of the arrays
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Ensemble:
-    """scores = Σ factors_i · scores of part i.    typicality = Σ shares_i · (typicality_i − mean_i) / dev_i.
-
-    widths : (n,) columns of each part.    shares : (n,) how much each part moves the answer, sum 1.
-    means, deviations : (n,) typicality to expect of pictures of the classes, by part.
-    """
-
-    parts: tuple[Scorer, ...]
-    widths: tuple[int, ...]
-    factors: FloatArray
-    shares: FloatArray
-    means: FloatArray
-    deviations: FloatArray
-
-    kind: ClassVar[str] = "ensemble"
-
-    @property
-    def dimension(self) -> int:
-        return sum(self.widths)
-
-    @property
-    def class_count(self) -> int:
-        return self.parts[0].class_count
-
-    @property
-    def key_count(self) -> int | None:
-        return self.parts[0].key_count
-
-    @property
-    def needs_background(self) -> bool:
-        return any(part.needs_background for part in self.parts)
-
-    def scores(self, Q: Rows) -> FloatArray:
-        scores = [part.scores(rows) for part, rows in self._apart(Q)]
-        return self._mixed(scores)
-
-    def typicality(self, Q: Rows, scores: FloatArray) -> FloatArray:
-        return self.judged(Q)[1]  # the parts' scores are not to be had from their sum
-
-    def judged(self, Q: Rows) -> tuple[FloatArray, FloatArray]:
-        said = [part.judged(rows) for part, rows in self._apart(Q)]
-        return self._mixed([scores for scores, _ in said]), self.typical([own for _, own in said])
-
-    def affinity(self, q: Rows, X: Rows, rows: IntArray) -> FloatArray:
-        """Each part's, as shares of what it says of these rows, by how much it moves the answer."""
-        total = np.zeros(len(rows))
-        own = apart(X[rows], self.widths)
-        for share, (part, query), X_part in zip(self.shares, self._apart(q), own, strict=True):
-            # Kernel heads look up their own keys, others the rows, of which only these are at hand.
-            say = (
-                part.affinity(query, X_part, np.arange(len(rows)))
-                if part.key_count is None
-                else part.affinity(query, X_part, rows)
-            )
-            if say.sum() > 0:
-                total += share * say / say.sum()
-        return total
-
-    def compact(self) -> Self:
-        return replace(self, parts=tuple(part.compact() for part in self.parts))
-
-    def arrays(self) -> Arrays:
-        arrays: Arrays = {
-            "widths": np.array(self.widths, np.int64),
-            "factors": self.factors,
-            "shares": self.shares,
-            "means": self.means,
-            "deviations": self.deviations,
-            "needs": np.array([part.needs_background for part in self.parts], np.uint8),
-        }
-        for at, part in enumerate(self.parts):
-            arrays |= {f"{at}.{part.kind}.{name}": array for name, array in part.arrays().items()}
-        return arrays
-
-    def settings(self) -> Settings:
-        settings: Settings = {"format": _FORMAT}
-        for at, part in enumerate(self.parts):
-            settings |= {f"{at}.{name}": value for name, value in part.settings().items()}
-        return settings
-
-    @classmethod
-    def restore(cls, arrays: Arrays, settings: Mapping[str, float], background: Background | None) -> Self:
-        if settings["format"] != _FORMAT:
-            raise ValueError(f"parts of format {settings['format']:g}, and this build reads {_FORMAT}")
-        widths = widths_of(arrays)
-        count = len(widths)
-        numbers = [arrays[name].astype(np.float64) for name in ("factors", "shares", "means", "deviations")]
-        needs = arrays["needs"]
-        if any(array.shape != (count,) for array in (*numbers, needs)):
-            raise ValueError(f"{count} parts, and numbers of another count")
-        factors, shares, means, deviations = numbers
-        if (factors < 0).any() or (shares < 0).any() or (deviations <= 0).any():
-            raise ValueError("weights of parts below zero")
-        backgrounds: Sequence[Background | None] = [None] * count
-        if isinstance(background, JoinedBackground) and background.widths == widths:
-            backgrounds = background.parts
-        parts = []
-        for at, (needed, own) in enumerate(zip(needs, backgrounds, strict=True)):
-            if needed and own is None:
-                raise ValueError(f"part {at + 1} needs its background")
-            parts.append(_restored_part(at, arrays, settings, own if needed else None))
-        if any(part.dimension != width for part, width in zip(parts, widths, strict=True)):
-            raise ValueError(f"parts of {[part.dimension for part in parts]} columns in place of {widths}")
-        if len({(part.class_count, part.key_count) for part in parts}) > 1:
-            raise ValueError("its parts have other classes or shots")
-        return cls(
-            parts=tuple(parts),
-            widths=widths,
-            factors=factors,
-            shares=shares,
-            means=means,
-            deviations=deviations,
-        )
-
-    def typical(self, own: Sequence[FloatArray]) -> FloatArray:
-        """(B,) of the parts' own typicalities, (B,) each."""
-        z = (np.stack(own) - self.means[:, None]) / self.deviations[:, None]
-        return np.asarray(self.shares @ z)
-
-    def _mixed(self, scores: Sequence[FloatArray]) -> FloatArray:
-        return np.asarray(sum(factor * own for factor, own in zip(self.factors, scores, strict=True)))
-
-    def _apart(self, Q: Rows) -> list[tuple[Scorer, Rows]]:
-        return list(zip(self.parts, apart(Q, self.widths), strict=True))
 
 
 def fit(make: Callable[[Support], Fitted], support: Support) -> Fitted:
@@ -181,14 +50,15 @@ def fit(make: Callable[[Support], Fitted], support: Support) -> Fitted:
     sharpness = np.array([_sharpness(one, part) for one, part in zip(made, parts, strict=True)])
     weights = _weights(made, parts, sharpness)
     factors = weights * sharpness
-    moves = factors * [_contrast(one, part) for one, part in zip(made, parts, strict=True)]
-    shares = moves / moves.sum() if moves.sum() > 0 else np.full(len(parts), 1 / len(parts))
+    shares = _shares(factors * [_contrast(one, part) for one, part in zip(made, parts, strict=True)])
+    telling = _shares([_telling(one, part) for one, part in zip(made, parts, strict=True)])
     means, deviations = (np.array(column) for column in zip(*(one.known_prior for one in made), strict=True))
     scorer = Ensemble(
         parts=tuple(one.scorer for one in made),
         widths=tuple(part.dimension for part in parts),
         factors=factors,
         shares=shares,
+        telling=telling,
         means=means,
         deviations=deviations,
     )
@@ -197,14 +67,14 @@ def fit(make: Callable[[Support], Fitted], support: Support) -> Fitted:
     if len(left) == len(made):
         held_out = replace(
             left[0],
-            scores=scorer._mixed([one.scores for one in left]),
+            scores=scorer.mixed([one.scores for one in left]),
             typicality=scorer.typical([one.typicality for one in left]),
         )
     return Fitted(
         scorer=scorer,
         held_out=held_out,
         sharpness=1.0,
-        known_prior=(0.0, float(np.sqrt(_CORRELATION + (1 - _CORRELATION) * (shares @ shares)))),
+        known_prior=(0.0, float(np.sqrt(_CORRELATION + (1 - _CORRELATION) * (telling @ telling)))),
         found=_found(made, shares),
     )
 
@@ -239,32 +109,6 @@ def parts_of(support: Support) -> list[Support]:
     return parts
 
 
-def widths_of(arrays: Arrays) -> tuple[int, ...]:
-    """Columns of the parts of what `Ensemble.arrays` gave. Raises KeyError or ValueError."""
-    widths = arrays["widths"].astype(np.int64)
-    if widths.ndim != 1 or not FEWEST_PARTS <= len(widths) <= MOST_PARTS or (widths < 1).any():
-        raise ValueError(f"widths of parts {widths.shape} are not those of {FEWEST_PARTS} to {MOST_PARTS}")
-    return tuple(int(width) for width in widths)
-
-
-def _restored_part(
-    at: int, arrays: Arrays, settings: Mapping[str, float], background: Background | None
-) -> Scorer:
-    own: dict[str, NDArray[np.generic]] = {}
-    kinds = set()
-    for name, array in arrays.items():
-        place, _, rest = name.partition(".")
-        if place == str(at):
-            kind, _, of_part = rest.partition(".")
-            kinds.add(kind)
-            own[of_part] = array
-    if len(kinds) != 1 or not kinds <= SCORERS.keys():
-        raise ValueError(f"part {at + 1} is of scorer {', '.join(sorted(kinds)) or 'none'}")
-    start = f"{at}."
-    told = {name.removeprefix(start): value for name, value in settings.items() if name.startswith(start)}
-    return SCORERS[kinds.pop()].restore(own, told, background)
-
-
 def _sharpness(fitted: Fitted, support: Support) -> float:
     """From a part's scores to its calibrated logits."""
     if fitted.sharpness is not None:
@@ -274,8 +118,29 @@ def _sharpness(fitted: Fitted, support: Support) -> float:
 
 
 def _contrast(fitted: Fitted, support: Support) -> float:
-    """How far apart a part holds the classes, for pictures of anything."""
-    return float(fitted.scorer.scores(anything_for(support)).std(axis=1).mean())
+    """How far apart a part holds the classes, for left-out shots; without one, for pictures of anything."""
+    left = fitted.held_out
+    if left is not None and left.judged.any():
+        scores = left.scores[left.judged]
+    else:
+        scores = fitted.scorer.scores(anything_for(support))
+    return float(scores.std(axis=1).mean())
+
+
+def _telling(fitted: Fitted, support: Support) -> float:
+    """d′², how far apart left-out shots and pictures of anything typically are; 1 where none is left out."""
+    left = np.zeros(0) if fitted.held_out is None else fitted.held_out.typicality
+    if not len(left):
+        return 1.0
+    anything = fitted.scorer.judged(anything_for(support))[1]
+    apart_by = max(float(left.mean() - anything.mean()), 0.0)
+    return apart_by**2 / max(float(left.var() + anything.var()), 1e-12)
+
+
+def _shares(values: Sequence[float] | FloatArray) -> FloatArray:
+    """(n,) that sum to 1; equal ones where all are zero."""
+    found = np.asarray(values, np.float64)
+    return found / found.sum() if found.sum() > 0 else np.full(len(found), 1 / len(found))
 
 
 def _weights(made: Sequence[Fitted], parts: Sequence[Support], sharpness: FloatArray) -> FloatArray:

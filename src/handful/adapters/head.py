@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, ValidationError
 
+from handful.adapters import frozen as freezing
 from handful.adapters.calibration import held_out_sharpness, softmax
 from handful.adapters.class_rows import ClassRows
 from handful.adapters.conformal import ConformalSets
-from handful.adapters.ensemble import Ensemble, widths_of
+from handful.adapters.ensemble_scorer import Ensemble, widths_of
+from handful.adapters.frozen import ClassShots, FrozenClasses
 from handful.adapters.known import KnownTest
 from handful.adapters.methods import METHODS, SCORERS, Method, Options, method_named
 from handful.adapters.scorer import Fitted, Scorer, Settings
@@ -24,6 +26,7 @@ from handful.tensors import Arrays, pack, unpack
 
 _FORMAT_VERSION = 2  # since compact centres are int8, and what is empty or usual is not written
 
+_FROZEN = "frozen."
 _NULL, _SETS = "known.null", "conformal.nonconformity"
 
 
@@ -51,6 +54,7 @@ class Head:
 
     method, rule : which method made it, in which version (`auto/2`).    found : what the method chose.
     support : the shots it was made of; None in a compact head.
+    freeze : makes `frozen`, by which classes of a compact head can be made anew; see `with_classes`.
     """
 
     method: str
@@ -64,6 +68,8 @@ class Head:
     support: Support | None = None
     options: Options
     state: object = None
+    freeze: Callable[[], FrozenClasses] | None = None
+    frozen: FrozenClasses | None = None
 
     @property
     def dimension(self) -> int:
@@ -109,7 +115,7 @@ class Head:
         """
         if self.class_rows is None:
             raise HeadError(f"a head of {self.method!r} compares with shots, not with a row for each class")
-        return replace(self, scorer=self.class_rows.among(places), support=None, state=None)
+        return replace(self, scorer=self.class_rows.among(places), support=None, state=None, freeze=None)
 
     def conformal_set(self, Q: ArrayLike, coverage: float = 0.9) -> NDArray[np.bool_]:
         """(B, C) classes that together hold the truth with the given coverage, on average over supports.
@@ -179,8 +185,25 @@ class Head:
         """A new head without a shot and its views, equal to refitting."""
         return self._with(self._support("remove").removed(shot_id))
 
-    def compact(self) -> Self:
-        """What a service stores: int8 rows, calibration as quantiles, of shots only kernel keys."""
+    def with_classes(self, origin: IntArray, shots: ClassShots) -> Self:
+        """A compact head of other classes by the statistics of this one, which stay as they are.
+
+        origin : (C',) place here of each class, -1 for those that are made of `shots`, in order.
+        The rows of the others stay, bit for bit. Raises HeadError where this head has no such statistics.
+        """
+        rows = self.class_rows
+        if self.frozen is None or rows is None:
+            raise HeadError(
+                f"this head of {self.method!r} keeps no statistics to make classes by; fit it anew"
+            )
+        own, offsets = self.frozen.rows(shots, rows.background, rows.pull)
+        return replace(self, scorer=rows.with_classes(origin, own, offsets, self.frozen.origin))
+
+    def compact(self, *, frozen: bool = False) -> Self:
+        """What a service stores: int8 rows, calibration as quantiles, of shots only kernel keys.
+
+        frozen : with what `with_classes` needs, where the method has it; about 4·D² bytes.
+        """
         return replace(
             self,
             scorer=self.scorer.compact(),
@@ -188,6 +211,8 @@ class Head:
             conformal=self.conformal.compact(),
             support=None,
             state=None,
+            freeze=None,
+            frozen=self.freeze() if frozen and self.freeze is not None else self.frozen,
         )
 
     def to_bytes(self) -> bytes:
@@ -198,6 +223,8 @@ class Head:
             for name, told in ((_NULL, self.known_test.null), (_SETS, self.conformal.nonconformity))
             if len(told)
         }
+        if self.frozen is not None:
+            arrays |= {f"{_FROZEN}{name}": own for name, own in freezing.saved(self.frozen).items()}
         saved = _SavedHead(
             method=self.method,
             rule=self.rule,
@@ -280,6 +307,9 @@ class Head:
         )
         if scorer.class_count < 1 or scorer.dimension < 1:
             raise ValueError(f"it has {scorer.class_count} classes and {scorer.dimension} columns")
+        frozen = {
+            name.removeprefix(_FROZEN): array for name, array in arrays.items() if name.startswith(_FROZEN)
+        }
         support = None
         if full:
             support = Support.checked(
@@ -309,6 +339,7 @@ class Head:
             found=saved.found,
             background_fingerprint=saved.background,
             support=support,
+            frozen=freezing.restored(frozen, scorer.dimension),
             options=method.options(**saved.options) if full else method.options(),
         )
 
@@ -340,6 +371,7 @@ class Head:
             support=support,
             options=options,
             state=fitted.state,
+            freeze=fitted.freeze,
         )
 
     def _with(self, support: Support) -> Self:

@@ -1,21 +1,23 @@
 """`lda`: linear discriminants whose covariance is shrunk towards the background's."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
 
 from handful.adapters.calibration import held_out_sharpness
 from handful.adapters.class_rows import ClassRows
+from handful.adapters.frozen import FrozenLda, single, text_common
 from handful.adapters.held_out import level_lone_rows
-from handful.adapters.leave_out import leave_out
+from handful.adapters.leave_out import leave_out, sampled
 from handful.adapters.scorer import Fitted, HeldOut
 from handful.adapters.support import Support
 from handful.adapters.text_evidence import TextEvidence
 from handful.adapters.whitened import Whitened
-from handful.rows import FloatArray
+from handful.rows import FloatArray, IntArray
 
+_MOST_LEFT_OUT = 100_000_000  # entries of the N×C matrix of left-out scores; beyond, a sample of rows
 _ROUNDING = 1e-9  # of what two terms cancel to, beside either
 _ALIKE = 1e-6  # of the length of rows: what equal pictures lie apart by, in float32
 # Of a picture to its class's only shot, in the background's metric.
@@ -167,26 +169,30 @@ def _fitted(state: _State, space: Whitened, support: Support, options: LdaOption
     offsets = -0.5 * (rows * means).sum(axis=1)
     held_out, sharpness, weight = None, 1.0, 0.0
     if len(support.y):
-        cross, penalties = _left_out(state, means, rows / scale, support)
+        chosen = sampled(support, max(_MOST_LEFT_OUT // support.class_count, 1))
+        whole = len(chosen) == len(support.y)
+        part = support if whole else support.part(chosen)
+        cross, penalties = _left_out(state, means, rows / scale, support, chosen)
         scores = scale * (cross - 0.5 * penalties)
         scores[np.abs(scores) < _ROUNDING * scale * np.abs(cross)] = 0.0  # no sharpness is learnt from it
-        level_lone_rows(scores, support)
-        lengths = np.sqrt(state.sizes)
-        judged = support.company
-        without = HeldOut(scores=scores, typicality=lengths, judged=judged)
+        level_lone_rows(scores, part)
+        lengths = np.sqrt(state.sizes)[chosen]
+        judged = part.company
+        without = HeldOut(scores=scores, typicality=lengths, judged=judged, rows=chosen)
         sharpness = held_out_sharpness(without, support, guess=state.sharpness)
-        cosines = text.cosines(state.u - common)
+        cosines = text.cosines(state.u[chosen] - common)
         weight = text.weight(
             np.where(judged[:, None], sharpness * scores, 0.0),
             cosines,
-            support.y,
-            np.ones(len(support.y)),
+            part.y,
+            np.ones(len(chosen)),
         )
-        level_lone_rows(cross, support)
+        level_lone_rows(cross, part)
         held_out = HeldOut(
             scores=sharpness * scores + weight * cosines,
             typicality=(sharpness * scale * cross + weight * cosines).max(axis=1) / lengths,
             judged=judged,
+            rows=chosen,
         )
     reach = size
     if weight and len(state.u) > 1:
@@ -208,31 +214,58 @@ def _fitted(state: _State, space: Whitened, support: Support, options: LdaOption
         sharpness=1.0,
         found={"within_variance": state.variance, "sharpness": sharpness, "text_weight": weight},
         state=replace(state, sharpness=sharpness),
+        freeze=partial(
+            _frozen,
+            support,
+            space,
+            inverse=state.inverse,
+            factor=sharpness * scale,
+            centre=common,
+            numbers=(weight / max(reach, 1e-9), size),
+        ),
+    )
+
+
+def _frozen(
+    support: Support,
+    space: Whitened,
+    *,
+    inverse: _Precision,
+    factor: float,
+    centre: FloatArray,
+    numbers: tuple[float, float],
+) -> FrozenLda:
+    return FrozenLda(
+        origin=single(space.mean),
+        centre=single(centre),
+        precision=single(factor * inverse.matrix),
+        numbers=np.array(numbers, np.float32),
+        common=text_common(support.text, space.mean),
     )
 
 
 def _left_out(
-    state: _State, means: FloatArray, rows: FloatArray, support: Support
+    state: _State, means: FloatArray, rows: FloatArray, support: Support, chosen: IntArray
 ) -> tuple[FloatArray, FloatArray]:
-    """uᵀV⁻¹M_c and M_cᵀV⁻¹M_c, both (N, C), as they are without each row's group; `rows` are V⁻¹M_c."""
+    """uᵀV⁻¹M_c and M_cᵀV⁻¹M_c, both (n, C), as without each chosen row's group; `rows` are V⁻¹M_c."""
     if not support.lone_groups:
         root = np.linalg.cholesky(state.inverse.matrix)
-        left = leave_out(
-            state.u @ root, means @ root, support, np.arange(len(support.y)), pseudo=float("inf")
-        )
+        left = leave_out(state.u @ root, means @ root, support, chosen, pseudo=float("inf"))
         return left.cross, left.means
-    own, y = np.arange(len(support.y)), support.y
+    own, y = np.arange(len(chosen)), support.y[chosen]
     n = support.counts[y].astype(np.float64)
     rest = np.maximum(n - 1, 1)
     q = np.where(n > 1, n / rest, 0.0)
     move = np.where(n > 1, 1 / rest, 0.0)
-    between = means @ rows.T  # M_cᵀV⁻¹M_k
-    cross = state.u @ rows.T
+    # M_yᵀV⁻¹M_k
+    between = means[y] @ rows.T if len(chosen) < len(means) else (means @ rows.T)[y]
+    lengths = state.lengths[chosen]
+    cross = state.u[chosen] @ rows.T
     toward = cross[own, y]
-    row_r = state.lengths - toward  # uᵀV⁻¹r
-    rr = state.lengths - 2 * toward + between[y, y]
-    mean_r = cross - between[y]  # M_cᵀV⁻¹r
-    squares = np.repeat(np.diag(between)[None, :], len(y), axis=0)
+    row_r = lengths - toward  # uᵀV⁻¹r
+    rr = lengths - 2 * toward + between[own, y]
+    mean_r = cross - between  # M_cᵀV⁻¹r
+    squares = np.repeat((means * rows).sum(axis=1)[None, :], len(y), axis=0)
     cross[own, y] -= move * row_r
     squares[own, y] += move**2 * rr - 2 * move * mean_r[own, y]
     mean_r[own, y] -= move * rr

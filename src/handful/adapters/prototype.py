@@ -1,15 +1,20 @@
 """`prototype`: the nearest class mean."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from handful.adapters.class_rows import ClassRows
+from handful.adapters.frozen import FrozenPrototype
 from handful.adapters.held_out import level_lone_rows
 from handful.adapters.known_prior import typicality_without_shots
+from handful.adapters.leave_out import sampled
 from handful.adapters.scorer import Fitted, HeldOut
 from handful.adapters.support import Support
 from handful.rows import FloatArray, unit
+
+_MOST_LEFT_OUT = 100_000_000  # entries of the N×C matrix of left-out scores; beyond, a sample of rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,7 @@ def fit(support: Support, options: PrototypeOptions) -> Fitted:
         scorer=scorer,
         held_out=_held_out(sums, support) if len(support.X) else None,
         known_prior=typicality_without_shots(scorer, support),
+        freeze=partial(FrozenPrototype, origin=np.zeros(support.dimension, np.float32)),
     )
 
 
@@ -47,8 +53,16 @@ def _held_out(sums: FloatArray, support: Support) -> HeldOut:
     pair, classes, rows, pairs = support.leavings
     parts = np.zeros((len(classes), support.dimension))
     np.add.at(parts, pair, X)
+    chosen = sampled(support, max(_MOST_LEFT_OUT // support.class_count, 1))
+    whole = len(chosen) == len(support.y)
+    part = support if whole else support.part(chosen)
+    if not whole:
+        place = np.full(len(X), -1)
+        place[chosen] = np.arange(len(chosen))
+        own = place[rows] >= 0
+        X, rows, pairs = X[chosen], place[rows][own], pairs[own]
     scores = X @ _rows(sums, support).T
     rests = sums[classes[pairs]] - parts[pairs]
     scores[rows, classes[pairs]] = (X[rows] * unit(rests)).sum(axis=1)
-    level_lone_rows(scores, support)
-    return HeldOut(scores=scores, typicality=scores.max(axis=1), judged=support.company)
+    level_lone_rows(scores, part)
+    return HeldOut(scores=scores, typicality=scores.max(axis=1), judged=part.company, rows=chosen)

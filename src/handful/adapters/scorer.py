@@ -1,12 +1,13 @@
 """What a head computes with: the part that differs between methods."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from handful.adapters.frozen import FrozenClasses
 from handful.adapters.support import Support
 from handful.background import Background
 from handful.rows import FloatArray, IntArray, Rows
@@ -104,6 +105,7 @@ class Fitted:
     as it can be said without shots.
     found : hyper-parameters that were chosen, kept with the head for its reader.
     state : whatever makes `add` cheap; never saved.
+    freeze : makes the statistics by which single classes can be computed anew; None where there are none.
     """
 
     scorer: Scorer
@@ -112,3 +114,4 @@ class Fitted:
     sharpness: float | None = None
     found: Settings = field(default_factory=dict)
     state: object = None
+    freeze: Callable[[], FrozenClasses] | None = None

@@ -46,7 +46,7 @@ Views = Annotated[
     str,
     typer.Option(
         help="Augmented copies of each shot: auto, none, flip, five, standard, strong, "
-        "orientation-matters or colour-matters.",
+        "orientation-matters, colour-matters, or choose: what the shots, left out in turn, surely prefer.",
     ),
 ]
 Domain = Annotated[

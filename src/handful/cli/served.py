@@ -13,7 +13,7 @@ from handful.cli.measures import SAID
 from handful.cli.parts import show_parts
 from handful.cli.predictions import answer_predictions
 from handful.cli.terminal import answer_json, answer_table, confirm, progress, say
-from handful.cli.views import show_views
+from handful.cli.views import CHOOSE, show_views
 from handful.client import Classifier, Client, Job
 from handful.client.answers import as_json
 from handful.errors import ClientError, HandfulError
@@ -56,6 +56,9 @@ def fit(
         old = _of_that_name(client, name)
         if old is not None:
             confirm(f"The service has a classifier {name}; replace it?", yes=yes, otherwise="choose a name")
+        choosing = settings["views"] == CHOOSE
+        if choosing:
+            settings["views"] = "auto"
         made = client.create_classifier(
             name, method=method, classes=_classes(dataset, described or {}, settings), **settings
         )
@@ -68,6 +71,10 @@ def fit(
                     groups=None if dataset.groups is None else [str(group) for group in dataset.groups],
                     progress=told,
                 )
+            if choosing:
+                done = _done(client, client.change_views(made.id, CHOOSE), "Comparing views")
+                if not json:
+                    show_views((done.result or {})["compared"])
             if method in _TRAINED:
                 _done(client, client.train(made.id, method), "Training")
         except BaseException:

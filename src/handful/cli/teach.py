@@ -7,7 +7,8 @@ import typer
 
 from handful.cli import options
 from handful.cli.pictures import named_pictures
-from handful.cli.terminal import answer_json, confirm, say
+from handful.cli.terminal import answer_json, confirm, progress, say
+from handful.cli.views import CHOOSE, show_views
 
 
 def fit(
@@ -83,18 +84,31 @@ def fit(
     classifier = FewShotClassifier(
         encoder,
         method,
-        views=views,
+        views="auto" if views == CHOOSE else views,
         domain=domain,
         descriptions=described,
         templates=options.templates(templates),
         use_text=not no_words,
         unknown_threshold=unknown_threshold,
-    ).fit(dataset.images, dataset.labels, dataset.groups)
+    )
+    compared = None
+    if views == CHOOSE:
+        from handful.evaluation import choose_views
+
+        with progress("Comparing views") as told:
+            compared = choose_views(
+                classifier, dataset.images, dataset.labels, dataset.groups, progress=told
+            ).as_dict()
+        classifier.set_params(views=compared["chosen"])
+    classifier.fit(dataset.images, dataset.labels, dataset.groups)
     classifier.save(output, thumbnails=not no_thumbnails)
     counts = {str(label): count for label, count in dataset.counts.items()}
     if json:
-        answer_json({"model": str(output), "method": method, "encoder": encoder, "classes": counts})
+        said = {"model": str(output), "method": method, "encoder": encoder, "classes": counts}
+        answer_json(said if compared is None else {**said, "views": compared})
         return
+    if compared is not None:
+        show_views(compared)
     typer.echo(f"{output}: {len(counts)} classes, {len(dataset)} shots")
     say(f"Ask it:   handful classify {output} PICTURE…\nJudge it: handful evaluate {output}")
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from handful.cli.terminal import answer_table, say
 
+CHOOSE = "choose"  # of --views: by the shots themselves
+
 
 def show_views(found: Mapping[str, Any]) -> None:  # Any: JSON
     """A row for each policy; the choice and its reason on stderr.    found : as `ViewsFound.as_dict`."""

@@ -90,6 +90,7 @@ class AsyncClient:
     encoders = _done(of_asking.encoders)
 
     train = _done(of_jobs.train)
+    change_views = _done(of_jobs.change_views)
     evaluate = _done(of_jobs.evaluate)
     wait = _done(of_jobs.wait)
     job = _done(of_jobs.job)

@@ -46,6 +46,15 @@ def evaluate(id: str, *, method: str | None = None, views: str | Sequence[str] |
     return read(Job, (yield from asked(request)))
 
 
+def change_views(id: str, views: str) -> Steps[Job]:
+    """Start changing a classifier's policy of augmented copies, for the shots it has as well; see `wait`.
+
+    views : a policy, "auto", or "choose", by the shots themselves.
+    """
+    request = Request(method="POST", path=at(id, "views"), json={"views": views}, write=True)
+    return read(Job, (yield from asked(request)))
+
+
 def job(id: str) -> Steps[Job]:
     """A job as it is now."""
     return read(Job, (yield from asked(Request(method="GET", path=_at(id)))))

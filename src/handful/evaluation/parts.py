@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handful.adapters.ensemble import Ensemble
+from handful.adapters.ensemble_scorer import Ensemble
 from handful.adapters.head import Head
 from handful.background import JoinedBackground
 from handful.encoders.base import Encoder, leaves

@@ -81,7 +81,7 @@ class Changes:
     async def write(self, change: Change, once: Once | None = None) -> None:
         """Write one change, within the tenant's limits."""
         try:
-            await self._store.apply(replace(change, limits=self.limits))
+            await self._store.apply(replace(_stamped(change), limits=self.limits))
         except AnsweredError as exc:
             if once is not None:
                 same_request(once, exc.reply)
@@ -94,6 +94,14 @@ class Changes:
         at_once = not lock.locked()
         async with lock:
             yield at_once
+
+
+def _stamped(change: Change) -> Change:
+    """Each class that it writes tells the revision."""
+    if change.after is None or not change.put_classes:
+        return change
+    revision = change.after.revision
+    return replace(change, put_classes=[replace(one, changed=revision) for one in change.put_classes])
 
 
 def not_found(id: str) -> NotFoundError:

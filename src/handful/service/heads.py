@@ -21,6 +21,7 @@ from handful.rows import Rows
 from handful.service import metrics
 from handful.service.changes import not_found
 from handful.service.encoding import Encoding
+from handful.service.frozen import METHODS, brought_up_to_date, good_for
 from handful.service.indexes import Indexes
 from handful.service.support import SupportRows, support_rows
 from handful.service.words import class_prompts, text_rows
@@ -48,6 +49,7 @@ class ReadyHead:
     made_of : support_version of the shots it was made of.    as_of : of its names.
     written : when its classifier was, as far as was known. A store that lost its last second, as Redis may by
     its settings, gives a revision a second time, to other shots.
+    created : when the head was made.
     work : numbers that are multiplied for each row asked, about.    digest : of the head's bytes.
     """
 
@@ -58,6 +60,7 @@ class ReadyHead:
     made_of: int
     as_of: int
     written: datetime | None = None
+    created: datetime
     nbytes: int
     work: int
     digest: str
@@ -68,19 +71,22 @@ class Recipe:
     """All that a head in closed form is made of.
 
     classes : (C,) those with a shot or with words that count.    text : (C, D) what these say, or None.
+    frozen : whether the head keeps its statistics, for writes to change single classes by.
     """
 
     rows: SupportRows
     classes: tuple[ClassRecord, ...]
     text: Rows | None
     encoder: Encoder
+    frozen: bool
 
     def made(self) -> tuple[HeadRecord, bytes]:
         """The head, compact. Raises ConflictError where its method can make nothing of this."""
         started = time.perf_counter()
         record = self.rows.classifier
         method = STAND_IN if record.method in TRAINED else record.method
-        data = fit(self.rows, self.classes, self.text, method, self.encoder).compact().to_bytes()
+        fitted = fit(self.rows, self.classes, self.text, method, self.encoder)
+        head = fitted.compact(frozen=self.frozen)
         kept = HeadRecord(
             version=record.support_version,
             support_version=record.support_version,
@@ -89,7 +95,9 @@ class Recipe:
             held=False,
             created=datetime.now(UTC),
             classes=tuple((one.key, one.name) for one in self.classes),
+            frozen="" if head.frozen is None else good_for(record),
         )
+        data = head.to_bytes()
         metrics.HEADS_MADE.inc()
         metrics.HEAD_SECONDS.observe(time.perf_counter() - started)
         return kept, data
@@ -104,24 +112,31 @@ class Heads:
         self._memory: LRUCache[Hashable, ReadyHead | SupportRows] = LRUCache(
             settings.heads_cache_bytes, getsizeof=lambda entry: entry.nbytes
         )
+        self._giant: dict[Hashable, ReadyHead] = {}  # at most one, larger than the memory for all
         self._making: dict[Hashable, asyncio.Task[ReadyHead]] = {}
         self._backgrounds = Backgrounds(settings.data_dir)
         self._kept: set[str] = set()  # fingerprints of encoders whose background is
         self._keeping: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
+        self._exact = settings.exact_classes
         self.indexes = Indexes(store, settings.data_dir / "indexes", settings.exact_classes)
 
     @property
     def nbytes(self) -> int:
         """About what is in memory."""
-        return int(self._memory.currsize)
+        return int(self._memory.currsize) + sum(entry.nbytes for entry in self._giant.values())
 
     def at_hand(self, record: ClassifierRecord) -> ReadyHead | None:
         """The head that answers for a classifier as it was just read, if it is in memory."""
-        found = self._memory.get(("head", record.tenant, record.id))
-        if not isinstance(found, ReadyHead):
+        found = self._held(record)
+        if found is None:
             return None
         wanted = (record.head_version, record.support_version, record.updated)
         return found if (found.version, found.as_of, found.written) == wanted else None
+
+    def _held(self, record: ClassifierRecord) -> ReadyHead | None:
+        key = ("head", record.tenant, record.id)
+        found = self._memory.get(key) or self._giant.get(key)
+        return found if isinstance(found, ReadyHead) else None
 
     async def ready(self, record: ClassifierRecord) -> ReadyHead:
         """The head that answers for a classifier as it was just read.
@@ -167,7 +182,8 @@ class Heads:
         """
         encoder = await self.encoder_of(rows.classifier)
         classes, text = await usable(self._encoding, encoder, rows)
-        return Recipe(rows=rows, classes=classes, text=text, encoder=encoder)
+        frozen = len(classes) > self._exact
+        return Recipe(rows=rows, classes=classes, text=text, encoder=encoder, frozen=frozen)
 
     async def settled(self, tenant: str, id: str) -> None:
         """Return when the heads compiled so far are in the store."""
@@ -233,11 +249,63 @@ class Heads:
         return await self._compiled(record, encoder)
 
     async def _compiled(self, record: ClassifierRecord, encoder: Encoder) -> ReadyHead:
+        if (following := await self._following(record, encoder)) is not None:
+            return following
         recipe = await self.recipe(await self.support(record))
         kept, data = await asyncio.to_thread(recipe.made)
         self._keep(recipe.rows.classifier, kept, data)
         # Restored, not the head at hand: every process answers with the same numbers.
         return await asyncio.to_thread(_restored, kept, data, encoder.background)
+
+    async def _following(self, record: ClassifierRecord, encoder: Encoder) -> ReadyHead | None:
+        """The head of very many classes, by the frozen statistics of the newest that has them."""
+        if record.class_count <= self._exact or record.method not in METHODS:
+            return None
+        place = (record.tenant, record.id)
+        await self.settled(*place)
+        for listed in await self._store.heads(*place):
+            if listed.frozen == good_for(record) and listed.support_version < record.support_version:
+                return await self._after(record, encoder, listed)
+        return None
+
+    async def _after(
+        self, record: ClassifierRecord, encoder: Encoder, listed: HeadRecord
+    ) -> ReadyHead | None:
+        held = self._held(record)
+        if held is not None and (held.version, held.created) == (listed.version, listed.created):
+            former = replace(listed, classes=tuple(zip(held.keys, held.names, strict=True)))
+        else:
+            stored = await self._store.head(record.tenant, record.id, listed.version)
+            if stored is None:
+                return None
+            try:
+                held = await asyncio.to_thread(_current, *stored, encoder)
+            except ConflictError:  # of another background or build
+                return None
+            former = stored[0]
+        if held.head.frozen is None:
+            return None
+        started = time.perf_counter()
+        made = await self.brought_up_to_date(record, encoder, former, held.head)
+        if made is None:
+            return None
+        kept, head, data = made
+        self._keep(record, kept, data)
+        metrics.HEADS_MADE.inc()
+        metrics.HEAD_SECONDS.observe(time.perf_counter() - started)
+        return await asyncio.to_thread(_ready, kept, head, data, encoder.background)
+
+    def frozen(self, method: str, classes: int) -> bool:
+        """Whether the statistics of a head stay while its classes change."""
+        return classes > self._exact and method in METHODS
+
+    async def brought_up_to_date(
+        self, record: ClassifierRecord, encoder: Encoder, kept: HeadRecord, head: Head
+    ) -> tuple[HeadRecord, Head, bytes] | None:
+        """As the function of this name does it; None also where all classes are fitted, being few."""
+        return await brought_up_to_date(
+            self._store, self._encoding, record, encoder, kept, head, least=self._exact + 1
+        )
 
     def _pinned(self, kept: HeadRecord, data: bytes, encoder: Encoder) -> ReadyHead:
         """By the background that it was made with, though the encoder may have another by now."""
@@ -271,8 +339,13 @@ class Heads:
 
     def _remember(self, key: Hashable, entry: ReadyHead | SupportRows) -> None:
         """In the place of what an earlier version left there: nobody asks that any more."""
+        self._giant.pop(key, None)
         if entry.nbytes <= self._memory.maxsize:
             self._memory[key] = entry
+        elif isinstance(entry, ReadyHead) and entry.head.class_count > self._exact:
+            # Restoring it for each request would take seconds.
+            self._memory.pop(key, None)
+            self._giant = {key: entry}
         metrics.HEADS_CACHED_BYTES.set(self.nbytes)
 
 
@@ -340,6 +413,10 @@ def _restored(kept: HeadRecord, data: bytes, background: Background | None) -> R
         head = Head.from_bytes(data, background)
     except HeadError as exc:
         raise ConflictError(f"head {kept.version} cannot be read: {exc}") from exc
+    return _ready(kept, head, data, background)
+
+
+def _ready(kept: HeadRecord, head: Head, data: bytes, background: Background | None) -> ReadyHead:
     return ReadyHead(
         head=head,
         names=tuple(name for _, name in kept.classes),
@@ -347,6 +424,7 @@ def _restored(kept: HeadRecord, data: bytes, background: Background | None) -> R
         version=kept.version,
         made_of=kept.support_version,
         as_of=kept.version,
+        created=kept.created,
         nbytes=_IN_MEMORY * len(data) + _OVERHEAD,
         digest=sha256(data).hexdigest()[:_DIGITS],
         work=len(data) + (_work(background) if head.scorer.needs_background else 0),

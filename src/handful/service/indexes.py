@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Hashable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # loads faiss, which few services need
 _OPEN = 16  # indexes, mapped into memory
 _UNFINISHED = ".part-"  # how folders begin that are built in
 _GIVEN_UP_SECONDS = 3600.0  # without a new file in such a folder, its process is gone
+_MOST_FRESH = 2048  # classes that an index lacks, or has too many, until another is built
 _THREADS = 1  # that build; requests need the others
 
 _log = structlog.get_logger("handful.indexes")
@@ -33,7 +35,8 @@ class Indexes:
     """Built in the background when a head is asked; until then every class is looked at.
 
     A folder of the index is named by its classifier and its head's digest, and complete when it is there, so
-    that processes on one machine share it. One that is missing or damaged is built again. Without the extra
+    that processes on one machine share it. That of an earlier head serves as long as few classes changed
+    since: those are looked at each time. One that is missing or damaged is built again. Without the extra
     `giant` there is none, and every class is looked at.
     """
 
@@ -105,6 +108,10 @@ class Indexes:
             return TwoStages(head, HeadIndex.open(rows, place / digest))
         except RetrievalError:
             shutil.rmtree(place / digest, ignore_errors=True)  # damaged, if it is there at all
+        for old in list(place.iterdir()) if place.is_dir() else []:
+            if not _being_built(old):
+                with suppress(RetrievalError):  # of another head; the next one is built
+                    return TwoStages(head, HeadIndex.follow(rows, old, most=_MOST_FRESH))
         self._build(rows, place, digest)
         return TwoStages(head, HeadIndex.open(rows, place / digest))
 

@@ -14,6 +14,7 @@ from handful.service.classifiers import Classifiers
 from handful.service.encoding import Encoding
 from handful.service.heads import Heads
 from handful.service.jobs import Jobs
+from handful.service.jobs.change_views import ChangeViews
 from handful.service.jobs.evaluate import Evaluate
 from handful.service.jobs.import_classifiers import ImportClassifiers
 from handful.service.jobs.import_shots import ImportShots
@@ -84,6 +85,7 @@ async def open_service(settings: Settings, encoder: Encoder | None = None) -> As
             [
                 Train(store, blobs, changes, encoding, heads),
                 Evaluate(encoding, heads, store, blobs),
+                ChangeViews(store, blobs, changes, encoding, heads),
                 ImportShots(transfer.uploads, shots, settings),
                 ImportClassifiers(transfer.uploads, classifiers, shots, heads, store, settings),
             ]

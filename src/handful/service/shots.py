@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image
 
+from handful.augment import stored_policy
 from handful.errors import NotFoundError, RequestError
 from handful.service.changes import Changes, next_revision, not_found
 from handful.service.classes import NewClass, merged_classes
@@ -281,7 +282,7 @@ class Shots:
                 encoder,
                 [image for image, _, _ in pictured],
                 pointers=[pointer for _, pointer, _ in pictured],
-                views="none" if record.views == "auto" else record.views,
+                views=stored_policy(record.views),
                 keep=keep,
                 timings=timings,
             )

@@ -82,6 +82,7 @@ class ClassRecord:
 
     key : its number in the classifier, by which shots name it; renaming a class touches no shot.
     prompts : read as they are in place of templates, where there are any.    shots : how many it has.
+    changed : the revision of the last write to its words or its shots.
     """
 
     key: int
@@ -89,6 +90,7 @@ class ClassRecord:
     description: str | None = None
     prompts: tuple[str, ...] = ()
     shots: int = 0
+    changed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,7 @@ class HeadRecord:
     trained : by a job; otherwise in closed form.    held : stays until its classifier goes, as trained ones
     and ones once activated by hand do; others go when five newer ones are there.
     classes : key and name of each class in the head's order.
+    frozen : what its statistics are good for, as long as it stays so; empty where it keeps none.
     """
 
     version: int
@@ -133,6 +136,7 @@ class HeadRecord:
     held: bool
     created: datetime
     classes: tuple[tuple[int, str], ...] = ()
+    frozen: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

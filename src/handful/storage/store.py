@@ -173,6 +173,10 @@ class Store(Protocol):
         """Classifier, classes and shots as of one moment."""
         ...
 
+    async def changed_since(self, tenant: str, id: str, revision: int) -> Support | None:
+        """As `support`, with those shots alone whose class changed after a revision."""
+        ...
+
     async def heads(self, tenant: str, id: str) -> list[HeadRecord]:
         """Newest first, without their classes."""
         ...

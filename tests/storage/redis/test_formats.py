@@ -79,7 +79,7 @@ def test_the_bytes_of_format_1_are_read_for_ever() -> None:
 async def test_a_page_is_written_in_those_bytes(store: Store, redis_8: Server) -> None:
     record = await taught(store, shots=2)
     written = redis_8.command("HGET", f"hf:{{shop/{record.id}}}", "c0")
-    assert written.hex() == "0100000400000004726f6c6c9302c090"
+    assert written.hex() == "0100000400000005726f6c6c9402c09000"
 
 
 def newer(value: bytes) -> bytes:

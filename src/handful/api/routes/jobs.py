@@ -12,7 +12,7 @@ from handful.api.answering import json_of, once_of, sent
 from handful.api.bodies import media_type, unsupported
 from handful.api.deps import IdempotencyKey, Reader, ServiceDep, WriterOf
 from handful.api.problems import responses
-from handful.api.schemas.work import EvaluateIn, JobOut, TrainIn
+from handful.api.schemas.work import EvaluateIn, JobOut, TrainIn, ViewsIn
 from handful.service.once import Rendered
 from handful.storage.records import JobRecord
 
@@ -73,6 +73,30 @@ async def evaluate(
     asked = {} if body is None else body.model_dump(exclude_none=True)
     once = once_of(request, caller, orjson.dumps(asked), accepted)
     return sent(accepted(await service.jobs.submit(caller.tenant, "evaluate", id, asked, once)))
+
+
+@router.post(
+    "/classifiers/{id}/views",
+    status_code=202,
+    response_model=JobOut,
+    responses=responses(400, 404, 413, 415, 507),
+)
+async def change_views(
+    request: Request,
+    id: str,
+    body: Annotated[ViewsIn, Body()],
+    caller: WriterOf,
+    service: ServiceDep,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Change the policy of augmented copies, for the shots that are there as well, from their kept pictures.
+
+    PATCH changes it for shots that come. Meanwhile the classifier answers as before; then all rows change at
+    once. The result is {views, policy, shots, changed, without_picture, encoded, support_version, compared};
+    shots without a kept picture keep the rows they have, and `compared` says why `choose` chose.
+    """
+    once = once_of(request, caller, body.model_dump_json(), accepted)
+    return sent(accepted(await service.jobs.submit(caller.tenant, "views", id, body.model_dump(), once)))
 
 
 @router.post(

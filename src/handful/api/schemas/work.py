@@ -70,6 +70,20 @@ class EvaluateIn(In):
     ] = None
 
 
+class ViewsIn(In):
+    """Another policy of augmented copies."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"views": "flip"}})
+
+    views: Annotated[
+        str,
+        Field(
+            max_length=40,
+            description="a policy, auto, or choose: what the shots, left out in turn, surely prefer",
+        ),
+    ]
+
+
 class JobOut(BaseModel):
     """Work that outlives its request."""
 

@@ -96,13 +96,20 @@ class Comparison:
         self._views = views
 
     async def made(
-        self, work: Work, teaching: Teaching, encoder: Encoder, policies: object, *, begin: float = 0.0
+        self,
+        work: Work,
+        teaching: Teaching,
+        encoder: Encoder,
+        policies: object,
+        *,
+        begin: float = 0.0,
+        end: float = 1.0,
     ) -> ViewsFound:
-        """policies : as `check_policies` takes them.    begin : how far the job is.
+        """policies : as `check_policies` takes them.    begin, end : how far the job is before and after.
 
         Raises ConflictError where no shot can be left out.
         """
-        seen = begin + (1 - begin) * _SEEN
+        seen = begin + (end - begin) * _SEEN
         default = policy_of(AUTO, teaching.method)
         named = list(dict.fromkeys([PLAIN, default, *check_policies(policies)]))
         timings, spent = Timings(), 0.0
@@ -117,7 +124,7 @@ class Comparison:
             spent += time.perf_counter() - started
             teachers[policy] = teaching.teacher(X, of_row, encoder.background)
         seconds = spent / timings.encoded if timings.encoded else None
-        tell = part_of(work.noting(), seen, 1.0)
+        tell = part_of(work.noting(), seen, end)
         return await asyncio.to_thread(_compare, teaching, teachers, default, seconds, tell)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from handful.adapters.ensemble import Ensemble
+from handful.adapters.ensemble_scorer import Ensemble
 from handful.background import JoinedBackground, said_of
 from handful.encoders import Encoder
 from handful.encoders.cost import Cost, cost_of

@@ -9,6 +9,7 @@ import numpy as np
 
 from handful.augment import POLICIES, policy_named
 from handful.encoders import Encoder
+from handful.errors import ConflictError
 from handful.evaluation.classifier import first_rows
 from handful.rows import IntArray, Rows
 from handful.service.encoding import Encoding, Picture, Timings
@@ -17,6 +18,7 @@ from handful.service.support import SupportRows
 from handful.storage.blobs import Blobs
 from handful.storage.store import Store
 
+_MOST_BYTES = 2**30  # of all views of a classifier's shots
 _TOGETHER = 96  # views that are encoded before progress is told
 _TOLD = {
     count for count, policies in Counter(one.count for one in POLICIES.values()).items() if policies == 1
@@ -48,11 +50,17 @@ class ShotViews:
 
         A shot that was seen by this policy has the rows it has; their number tells, but where two policies
         make as many. One without a kept picture keeps its rows, too; without views it is the plain one.
+        Raises ConflictError where they are too many.
         """
         first = first_rows(support.ids)
         each = policy_named(policy).count
         if each == 1:
             return support.X[first], first
+        if 4 * each * len(first) * support.X.shape[1] > _MOST_BYTES:
+            raise ConflictError(
+                f"{len(first):,} shots of classifier {support.classifier.id} in {each} views each are more "
+                "than is held in memory at once; choose a policy of fewer views, or none"
+            )
         last = np.append(first[1:], len(support.ids))
         seen_so = (last - first == each) & (each in _TOLD)
         wanted = {support.ids[at] for at in first[~seen_so]} & support.pictured

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,19 +18,24 @@ from handful.errors import ConflictError, RequestError, SupportError
 from handful.rows import Rows
 from handful.service.changes import Changes, next_revision, not_found
 from handful.service.encoding import Encoding
+from handful.service.frozen import good_for
 from handful.service.heads import Heads, usable
 from handful.service.jobs.shot_views import ShotViews
 from handful.service.jobs.work import Work
 from handful.service.support import SupportRows
 from handful.storage.blobs import Blobs
 from handful.storage.records import ClassifierRecord, ClassRecord, HeadRecord, JobRecord, Pinned
-from handful.storage.store import Change, Store
+from handful.storage.store import Change, Store, changed_meanwhile
 
 _ENCODING = 0.5  # of the progress, where views are made
 
 
 class Train:
-    """{method, options?, views?} → {version, method, views, rows, seconds, found}."""
+    """{method, options?, views?} → {version, method, views, rows, seconds, found}.
+
+    Where the classifier goes by the method already and has so many classes that its statistics are frozen,
+    they are estimated anew from all shots, and writes go on from there; otherwise the head is one that stays.
+    """
 
     name = "train"
 
@@ -62,13 +67,24 @@ class Train:
         encoder = await self._heads.encoder_of(record)
         rows = await self._heads.support(record)
         classes, text = await usable(self._encoding, encoder, rows)
+        renews = (
+            method == record.method
+            and views is None
+            and not work.job.request.get("options")
+            and self._heads.frozen(method, len(classes))
+        )
+        if renews:
+            policy = "none"  # rows of views are kept with the shots
         X, of_row = await self._views.rows(
             work, rows, encoder, policy, lambda part: work.note(_ENCODING * part)
         )
         head = await asyncio.to_thread(
             _fit, work, rows, X, of_row, classes, text, method, options, encoder, policy != "none"
         )
-        version = await self._keep(work, rows.classifier, head, classes, method)
+        if renews:
+            version = await self._renew(work, rows.classifier, head, classes, encoder)
+        else:
+            version = await self._keep(work, rows.classifier, head, classes, method)
         seconds = round(time.perf_counter() - started, 3)
         told = {"version": version, "method": method, "views": policy, "seconds": seconds}
         return {**told, "rows": len(X), "found": dict(head.found)}
@@ -105,6 +121,50 @@ class Train:
 
         async with work.together() as noted:
             return await self._changes.to(trained_on.tenant, trained_on.id, decide)
+
+    async def _renew(
+        self,
+        work: Work,
+        fitted_on: ClassifierRecord,
+        head: Head,
+        classes: tuple[ClassRecord, ...],
+        encoder: Encoder,
+    ) -> int:
+        """In closed form, and so made to count what was written meanwhile."""
+        compact = await asyncio.to_thread(lambda: head.compact(frozen=True))
+        base = HeadRecord(
+            version=fitted_on.support_version,
+            support_version=fitted_on.support_version,
+            method=head.method,
+            trained=False,
+            held=False,
+            created=datetime.now(UTC),
+            classes=tuple((one.key, one.name) for one in classes),
+            frozen="" if compact.frozen is None else good_for(fitted_on),
+        )
+        data = await asyncio.to_thread(compact.to_bytes)
+
+        async def decide(record: ClassifierRecord) -> tuple[Change, int]:
+            work.check()
+            kept, now = base, data
+            if record.support_version != base.support_version:
+                made = None
+                if compact.frozen is not None:
+                    made = await self._heads.brought_up_to_date(record, encoder, base, compact)
+                if made is None:
+                    raise ConflictError(
+                        f"classifier {record.id} became another while it was trained; try again"
+                    )
+                kept, _, now = made
+                if kept.support_version != record.support_version:
+                    raise changed_meanwhile(record.id)
+            after = next_revision(record, support=True, pinned=None)
+            kept = replace(kept, version=after.revision, support_version=after.revision)
+            job = noted({"version": after.revision})
+            return Change(before=record, after=after, put_heads=[(kept, now)], job=job), after.revision
+
+        async with work.together() as noted:
+            return await self._changes.to(fitted_on.tenant, fitted_on.id, decide)
 
     async def _done_before(self, work: Work, record: ClassifierRecord) -> Mapping[str, Any] | None:
         """The result, where the worker died between storing the head and saying so."""

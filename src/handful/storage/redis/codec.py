@@ -145,7 +145,7 @@ CLASSIFIER = Codec(
     "created",
     "updated",
 )
-CLASS = Codec(ClassRecord, "shots", "description", "prompts")
+CLASS = Codec(ClassRecord, "shots", "description", "prompts", "changed")
 SHOT = Codec(
     ShotRecord,
     "id",
@@ -161,7 +161,7 @@ SHOT = Codec(
     "blob_bytes",
     free=("metadata",),
 )
-HEAD = Codec(HeadRecord, "version", "support_version", "method", "trained", "held", "created")
+HEAD = Codec(HeadRecord, "version", "support_version", "method", "trained", "held", "created", "frozen")
 JOB = Codec(
     JobRecord,
     "tenant",

@@ -147,6 +147,10 @@ class RedisStore:
         await self._identity.ensure()
         return await self._reading.support(tenant, id)
 
+    async def changed_since(self, tenant: str, id: str, revision: int) -> Support | None:
+        await self._identity.ensure()
+        return await self._reading.support(tenant, id, since=revision)
+
     async def heads(self, tenant: str, id: str) -> list[HeadRecord]:
         await self._identity.ensure()
         return await self._heads.listed(tenant, id)

@@ -124,13 +124,15 @@ class Reading:
         self._connection = connection
         self._segments = segments
 
-    async def support(self, tenant: str, id: str) -> Support | None:
-        """All of one moment."""
+    async def support(self, tenant: str, id: str, *, since: int | None = None) -> Support | None:
+        """All of one moment.    since : only the shots of classes that changed after this revision."""
 
         async def read(kept: Kept) -> Support | None:
             later = await self._later_classes(kept)
             if later is None:
                 return None
+            if since is not None:
+                return await self._changed(kept, later, since)
             segments = [await self._segment(kept, batch) for batch in kept.batches]
             if kept.record.shot_count + kept.record.class_count < _MANY:
                 return _together(kept, segments, later)
@@ -254,6 +256,20 @@ class Reading:
             if result is not None:
                 return result
         raise VanishedError(f"classifier {id} is being changed by many at once; try again")
+
+    async def _changed(self, kept: Kept, later: Sequence[ClassRecord], since: int) -> Support:
+        classes = (*_classes_of(kept.pages.keys(), kept.pages.values()), *later)
+        keys = frozenset(one.key for one in classes if one.changed > since)
+        to = {shot for shot, (_, key) in kept.moved.items() if key in keys}
+        shots = [
+            shot
+            for batch in kept.batches
+            if any(_may_have(batch, key, to) for key in keys)
+            for shot in await self._live(kept, batch)
+            if shot.class_key in keys
+        ]
+        ordered = tuple(sorted(shots, key=lambda shot: shot.id))
+        return Support(classifier=kept.record, classes=classes, shots=ordered)
 
     async def _live(self, kept: Kept, batch: Batch) -> list[ShotRecord]:
         return list(kept.live(batch, await self._segment(kept, batch)))

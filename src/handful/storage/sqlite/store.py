@@ -144,6 +144,12 @@ class SqliteStore:
         return {shot.id: shot for shot in shots}
 
     async def support(self, tenant: str, id: str) -> Support | None:
+        return await self._support(tenant, id, None)
+
+    async def changed_since(self, tenant: str, id: str, revision: int) -> Support | None:
+        return await self._support(tenant, id, revision)
+
+    async def _support(self, tenant: str, id: str, since: int | None) -> Support | None:
         def read(disk: sqlite3.Connection) -> Support | None:
             found = disk.execute(
                 "SELECT pk, record FROM classifiers WHERE tenant = ? AND id = ?", (tenant, id)
@@ -151,21 +157,25 @@ class SqliteStore:
             if found is None:
                 return None
             number, data = found
-            classes = disk.execute("SELECT record FROM classes WHERE classifier = ? ORDER BY key", (number,))
-            shots = disk.execute(
-                "SELECT class_key, record, rows FROM shots WHERE classifier = ? ORDER BY id", (number,)
-            )
-            return Support(
-                classifier=codec.CLASSIFIER.read(data),
-                classes=tuple(codec.CLASS.read(record) for (record,) in classes),
-                shots=tuple(_shot(*row) for row in shots),
-            )
+            told = disk.execute("SELECT record FROM classes WHERE classifier = ? ORDER BY key", (number,))
+            classes = tuple(codec.CLASS.read(record) for (record,) in told)
+            which = "SELECT class_key, record, rows FROM shots WHERE classifier = ?"
+            if since is None:
+                shots = [_shot(*row) for row in disk.execute(f"{which} ORDER BY id", (number,))]
+            else:
+                keys = [one.key for one in classes if one.changed > since]
+                of_class = f"{which} AND class_key = ?"
+                shots = [_shot(*row) for key in keys for row in disk.execute(of_class, (number, key))]
+                shots.sort(key=lambda shot: shot.id)
+            return Support(classifier=codec.CLASSIFIER.read(data), classes=classes, shots=tuple(shots))
 
         return await self._in_thread(read)
 
     async def heads(self, tenant: str, id: str) -> list[HeadRecord]:
-        found = self._all(f"SELECT c.record FROM heads c {_OF} ORDER BY c.version DESC", tenant, id)
-        return [replace(codec.HEAD.read(data), classes=()) for (data,) in found]
+        # Without their classes, of which there may be millions.
+        short = "json_remove(CAST(c.record AS TEXT), '$.classes')"
+        found = self._all(f"SELECT {short} FROM heads c {_OF} ORDER BY c.version DESC", tenant, id)
+        return [codec.HEAD.read(data) for (data,) in found]
 
     async def head(self, tenant: str, id: str, version: int) -> tuple[HeadRecord, bytes] | None:
         sql = f"SELECT c.record, c.data FROM heads c {_OF} AND c.version = ?"
