@@ -89,22 +89,23 @@ Serve = Callable[..., AbstractContextManager[Served]]
 def serve(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_class: Callable[[], Encoder]) -> Serve:
     """`with serve(tenant_max_shots=3) as served`: settings by name.
 
-    data : folder of an earlier service.    encoder : in place of one that sees colours.
+    data : folder of an earlier service.    encoder : in place of one that sees colours, or a name.
     keys : {name: (tenant, scope)} to make before it starts.    until : which probe to wait for.
     """
 
     @contextmanager
     def start(
         data: Path | None = None,
-        encoder: Encoder | None = None,
+        encoder: Encoder | str | None = None,
         keys: dict[str, tuple[str, str]] | None = None,
         until: str = "/readyz",
         **settings: Any,
     ) -> Iterator[Served]:
         folder = data or tmp_path_factory.mktemp("service")
-        chosen = Settings(data_dir=folder, **settings)
+        named = {"encoder": encoder} if isinstance(encoder, str) else {}
+        chosen = Settings(data_dir=folder, **named, **settings)
         secrets = asyncio.run(_made(chosen, keys or {}))
-        app = create_app(chosen, encoder or tiny_encoder_class())
+        app = create_app(chosen, None if named else encoder or tiny_encoder_class())
         with ExitStack() as stack:
             listener = stack.enter_context(socket.create_server((chosen.host, 0)))
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"

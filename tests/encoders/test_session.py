@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from handful.encoders.session import SessionOptions, open_session
+from handful.encoders.session import SessionOptions, onnx_runtime, open_session
 from handful.encoders.shipped import Shipped
 from handful.errors import EncoderError
 
@@ -14,6 +14,19 @@ def test_a_provider_that_is_not_there_is_refused_with_what_there_is() -> None:
     options = SessionOptions(providers=("WarpDriveExecutionProvider",))
     with pytest.raises(EncoderError, match=r"no WarpDriveExecutionProvider; it has .*CPUExecutionProvider"):
         open_session(b"", options, name="the image tower")
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
+def test_a_provider_that_does_not_start_is_no_silent_change_to_the_cpu(monkeypatch) -> None:
+    """As a build with CUDA on a machine without its libraries: listed, then left out."""
+    listed = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnx_runtime(), "get_available_providers", lambda: listed)
+    with pytest.raises(EncoderError, match="could not start CUDAExecutionProvider for the image tower"):
+        open_session(
+            Shipped.open().read("image.onnx"),
+            SessionOptions(threads=1, providers=tuple(listed)),
+            name="the image tower",
+        )
 
 
 def test_bytes_that_are_no_graph_are_refused_by_name() -> None:

@@ -1,7 +1,9 @@
 """Model folders that were tampered with: each ends in a named error, in little time and memory."""
 
+import base64
 import json
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,16 @@ def told(name, **changed):
     return change
 
 
+REPLACE = {"type": "Replace", "pattern": {"Regex": "."}, "content": "x" * 60}
+PIECE = struct.pack("<I", 4) + bytes(4) + b"x" * 100_000 + b"\0"
+SPECIAL = {"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}
+SINGLE = {"Sequence": {"id": "A", "type_id": 0}}
+MANY_MARKS = {
+    "type": "TemplateProcessing",
+    "single": [*[SPECIAL] * 400, SINGLE],
+    "pair": [SINGLE, {"Sequence": {"id": "B", "type_id": 0}}],
+    "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [1], "tokens": ["<|endoftext|>"]}},
+}
 FOREIGN = helper.make_node("Shell", ["image"], ["embedding"], domain="evil.example")
 MANY = [helper.make_node("Identity", [f"x{i}"], [f"x{i + 1}"]) for i in range(200_001)]
 CASES = {
@@ -132,6 +144,22 @@ CASES = {
     "no preprocessing": (remove("visual/preprocess_cfg.json"), "cannot be read"),
     "no tokenizer": (remove("textual/tokenizer.json"), "tokenizer.json is missing"),
     "noise for a tokenizer": (put("textual/tokenizer.json", b"\x00" * 100), "tokenizer.json cannot be read"),
+    "a tokenizer that makes texts very long": (
+        told("textual/tokenizer.json", normalizer={"type": "Sequence", "normalizers": [REPLACE] * 5}),
+        "times as long",
+    ),
+    "a tokenizer with a long text for a character": (
+        told(
+            "textual/tokenizer.json",
+            normalizer={"type": "Precompiled", "precompiled_charsmap": base64.b64encode(PIECE).decode()},
+        ),
+        "100000 times as long",
+    ),
+    "a tokenizer with more marks than the model reads": (
+        told("textual/tokenizer.json", post_processor=MANY_MARKS),
+        "tokenizer.json",
+    ),
+    "a tokenizer of very deep lists": (put("textual/tokenizer.json", b"[" * 100_000), "cannot be read"),
     "no text tower": (remove(GRAPHS[1]), "no files in fp32"),
     "a newer handful.json": (put("handful.json", {"format": 99}), "format 99"),
     "a scale that is none": (put("handful.json", {"format": 1, "logit_scale": "x"}), "logit_scale"),

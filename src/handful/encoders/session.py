@@ -52,8 +52,16 @@ def open_session(model: bytes | Path, options: SessionOptions, *, name: str) -> 
     # Waiting threads must not spin: the cores are needed for decoding the next pictures.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             model if isinstance(model, bytes) else str(model), settings, providers=list(options.providers)
         )
     except Exception as exc:  # ONNX Runtime's errors have no common base of their own
         raise EncoderError(f"{name} is no graph that ONNX Runtime can run: {exc}") from exc
+    # A provider whose libraries cannot be loaded is left out by ONNX Runtime without a word.
+    left_out = [provider for provider in options.providers if provider not in session.get_providers()]
+    if left_out:
+        raise EncoderError(
+            f"ONNX Runtime could not start {left_out[0]} for {name}; install the libraries and driver that "
+            "it needs, or set HANDFUL_ENCODER_PROVIDERS=CPUExecutionProvider"
+        )
+    return session

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from handful.encoders.growth import check_growth
 from handful.errors import EncoderError
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -27,10 +28,11 @@ class TextTokens:
     ) -> None:
         from tokenizers import Tokenizer  # here, so that importing handful does not load it
 
+        check_growth(tokenizer)
         try:
             self._tokenizer = Tokenizer.from_buffer(tokenizer)
-        except Exception as exc:  # what its Rust code raises has no type of its own
-            raise EncoderError(f"tokenizer.json cannot be read: {exc}; fetch or export it again") from exc
+        except BaseException as exc:
+            raise _refused(exc, "read") from exc
         pad = _pad_token(told) or (self._tokenizer.padding or {}).get("pad_token")
         number = None if pad is None else self._tokenizer.token_to_id(pad)
         if number is None:
@@ -42,11 +44,26 @@ class TextTokens:
         self.length = length
 
     def __call__(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(M, length) token ids, and a mask that is 1 where there is one."""
-        encodings = self._tokenizer.encode_batch([self._clean(text) for text in texts])
+        """(M, length) token ids, and a mask that is 1 where there is one. Raises EncoderError."""
+        try:
+            encodings = self._tokenizer.encode_batch([self._clean(text) for text in texts])
+        except BaseException as exc:
+            raise _refused(exc, "used") from exc
+        if odd := {len(encoding.ids) for encoding in encodings} - {self.length}:
+            raise EncoderError(
+                f"tokenizer.json gives {max(odd)} tokens where the model reads {self.length}; "
+                "it is of another model"
+            )
         ids = np.array([encoding.ids for encoding in encodings], np.int64)
         mask = np.array([encoding.attention_mask for encoding in encodings], np.int64)
         return ids.reshape(len(texts), self.length), mask.reshape(len(texts), self.length)
+
+
+def _refused(exc: BaseException, done: str) -> BaseException:
+    """What its Rust code raises has no type of its own, and its panics are no Exception."""
+    if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
+        return exc
+    return EncoderError(f"tokenizer.json cannot be {done}: {exc}; fetch or export it again")
 
 
 def _pad_token(told: Mapping[str, Any]) -> str | None:
