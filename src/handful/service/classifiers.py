@@ -114,7 +114,8 @@ class Classifiers:
             updated=now,
             **settings,
         )
-        classes = merged_classes(new.classes, {}, empty.next_class)
+        merged = merged_classes(new.classes, {}, empty.next_class)
+        classes = tuple(replace(one, changed=empty.revision) for one in merged)
         record = replace(empty, class_count=len(classes), next_class=len(classes))
         return ClassifierView(record=record, classes=classes)
 
