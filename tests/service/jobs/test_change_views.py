@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from handful.adapters.head import Head
 from handful.augment import POLICIES
 from handful.errors import RequestError
 from handful.service.answers import Asked
@@ -167,3 +168,24 @@ async def test_more_views_than_memory_holds_are_refused_and_say_so(opened, png, 
     assert last.status == "failed"
     assert "7 shots" in last.error["detail"]
     assert "fewer views" in last.error["detail"]
+
+
+async def test_above_the_bound_of_frozen_statistics_the_next_answer_counts_other_rows_too(opened, png, ended):
+    async with opened(exact_classes=1) as service:
+        id = await made(service, png, row=False)
+        before = await service.heads.ready((await service.classifiers.get("default", id)).record)
+        await service.heads.settled("default", id)
+        await changed(service, ended, id, "flip")
+        record = (await service.classifiers.get("default", id)).record
+        after = await service.heads.ready(record)
+        fitted = await service.heads.recipe(await service.heads.support(record))
+        assert after.version == record.support_version > before.version
+        np.testing.assert_array_equal(
+            after.head.scorer.rows, (await asyncio.to_thread(_whole, fitted)).scorer.rows
+        )
+        assert not np.array_equal(after.head.scorer.rows, before.head.scorer.rows)
+
+
+def _whole(recipe):
+    """The head of all shots, as it is kept."""
+    return Head.from_bytes(recipe.made()[1], recipe.encoder.background)

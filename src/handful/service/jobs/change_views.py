@@ -96,6 +96,7 @@ class ChangeViews:
         fresh = {shot: data for shot, (data, is_new) in packed.items() if is_new}
         each, (firsts, counts) = policy_named(policy).count, np.unique(of_row, return_counts=True)
         bare = sum(rows.ids[at] not in rows.pictured for at in firsts[counts != each])
+        keys = sorted({int(rows.keys[at]) for at in firsts if rows.ids[at] in fresh})
 
         async def decide(now: ClassifierRecord) -> tuple[Change, Mapping[str, Any] | None]:
             work.check()
@@ -103,7 +104,9 @@ class ChangeViews:
                 return Change(before=now, after=now), None
             changed = bool(fresh) or now.views != views
             after = next_revision(now, support=True, views=views) if changed else now
-            return Change(before=now, after=after, row_shots=fresh), {
+            # Written as they are, so that they tell their revision: their heads' rows are others now.
+            classes = await self._store.classes_keyed(now.tenant, now.id, keys)
+            return Change(before=now, after=after, row_shots=fresh, put_classes=list(classes.values())), {
                 "views": views,
                 "policy": policy,
                 "shots": len(packed),
