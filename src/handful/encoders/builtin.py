@@ -1,11 +1,9 @@
 """The builtin encoder: works offline, from files inside the package."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from handful.background import Background
+from handful.encoders.ahead import encoded_ahead
 from handful.encoders.backgrounds import Installed
 from handful.encoders.base import Progress
 from handful.encoders.crop import centre_crop
@@ -21,16 +20,13 @@ from handful.encoders.sentences import SentenceTower, checked_texts
 from handful.encoders.session import SessionOptions, open_session
 from handful.encoders.shipped import Shipped
 from handful.encoders.synthesis import Synthesiser
-from handful.images import ImageSource, Limits, decode_many
+from handful.images import ImageSource, Limits
 from handful.pixels import Pixels
 from handful.rows import Rows, unit
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-# Pictures of a batch: one per thread, within these. Larger ones leave the processor's cache and are slower,
-# and each picture takes 20 MB while it is encoded.
-_FEWEST, _MOST = 2, 8
 _SPARE = 2  # a JPEG may be decoded smaller, as long as it stays this many times larger than looked at
 _TEXTS = 1024  # tokenised together
 # What towers take once they have run, as measured: weights as float32, and the room for their batches.
@@ -115,19 +111,14 @@ class BuiltinEncoder:
 
     def encode_images(self, images: Iterable[ImageSource], *, progress: Progress | None = None) -> Rows:
         """(N, 512) unit rows. The next pictures are decoded while these are encoded."""
-        rows = [np.empty((0, self.dimension), dtype=np.float32)]
-        done = 0
-        squares = self._squares(images)
-        batch = min(max(self._threads, _FEWEST), _MOST)
-        with ThreadPoolExecutor(1, thread_name_prefix="handful-pixels") as ahead:
-            coming = ahead.submit(_stack, squares, batch)
-            while len(pixels := coming.result()):
-                coming = ahead.submit(_stack, squares, batch)
-                rows.append(self.encode_prepared(pixels))
-                done += len(pixels)
-                if progress is not None:
-                    progress(done)
-        return np.concatenate(rows)
+        return encoded_ahead(
+            self,
+            images,
+            limits=self._limits,
+            dimension=self.dimension,
+            threads=self._options.threads,
+            progress=progress,
+        )
 
     def encode_texts(self, texts: Sequence[str]) -> Rows:
         """(M, 512) unit rows. Raises EncoderError for an empty text."""
@@ -160,10 +151,6 @@ class BuiltinEncoder:
     def _threads(self) -> int:
         return self._options.threads or os.cpu_count() or 1
 
-    def _squares(self, images: Iterable[ImageSource]) -> Iterator[Pixels]:
-        for picture in decode_many(images, limits=self._limits, at_least=self.at_least):
-            yield self.prepare(picture)
-
     def _open_image_tower(self) -> "InferenceSession":
         return open_session(self._shipped.read("image.onnx"), self._options, name="the image tower")
 
@@ -186,8 +173,3 @@ class BuiltinEncoder:
             classifiers=arrays["classifiers"].astype(np.float32),
             sharpness=self._text["sharpness"],
         )
-
-
-def _stack(squares: Iterator[Pixels], count: int) -> NDArray[np.uint8]:
-    """(n, S, S, 3), the next pictures, at most `count`; n = 0 where there are no more."""
-    return np.array(list(islice(squares, count)), dtype=np.uint8)

@@ -1,10 +1,7 @@
 """CLIP and its relatives: two ONNX towers into one space."""
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handful.background import Background
+from handful.encoders.ahead import encoded_ahead
 from handful.encoders.backgrounds import Installed
 from handful.encoders.base import Progress
 from handful.encoders.folder import ModelFolder
@@ -19,7 +17,7 @@ from handful.encoders.once import Once
 from handful.encoders.sentences import checked_texts
 from handful.encoders.session import SessionOptions, open_session
 from handful.errors import EncoderError
-from handful.images import ImageSource, Limits, decode_many
+from handful.images import ImageSource, Limits
 from handful.pixels import Pixels
 from handful.rows import Rows, unit
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from handful.encoders.tokens import TextTokens
 
 _AS_THEY_ARE = 2**30  # pixels: no JPEG is decoded smaller, since the reference pipelines do not either
-_FEWEST, _MOST = 2, 8  # pictures of a batch
 _TEXTS = 32  # of a batch
 _TYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
@@ -108,23 +105,18 @@ class DualEncoder:
 
     def encode_prepared(self, prepared: NDArray[np.uint8]) -> Rows:
         """(N, D) unit rows of (N, S, S, 3), as one batch."""
-        return self._checked(self._image_tower()(self._preprocessing, prepared))
+        return self._checked(self._image_tower()(prepared))
 
     def encode_images(self, images: Iterable[ImageSource], *, progress: Progress | None = None) -> Rows:
         """(N, D) unit rows. The next pictures are decoded while these are encoded."""
-        rows = [np.empty((0, self.dimension), np.float32)]
-        done = 0
-        squares = (self.prepare(picture) for picture in decode_many(images, limits=self._limits))
-        batch = min(max(self._options.threads or os.cpu_count() or 1, _FEWEST), _MOST)
-        with ThreadPoolExecutor(1, thread_name_prefix="handful-pixels") as ahead:
-            coming = ahead.submit(_next, squares, batch)
-            while pixels := coming.result():
-                coming = ahead.submit(_next, squares, batch)
-                rows.append(self.encode_prepared(np.stack(pixels)))
-                done += len(pixels)
-                if progress is not None:
-                    progress(done)
-        return np.concatenate(rows)
+        return encoded_ahead(
+            self,
+            images,
+            limits=self._limits,
+            dimension=self.dimension,
+            threads=self._options.threads,
+            progress=progress,
+        )
 
     def encode_texts(self, texts: Sequence[str]) -> Rows:
         """(M, D) unit rows. Raises EncoderError for an empty text."""
@@ -176,22 +168,21 @@ class _ImageTower:
                 f"{folder.vision} takes {_described(inputs)}; an image tower takes one batch of pictures, "
                 f"here (N, 3, {side[0]}, {side[1]})"
             )
+        self._preprocessing = folder.preprocessing
         self._input = inputs[0]
         self._output = _output(session, _PICTURE_ROWS, folder.vision)
-        width = session.get_outputs()[self._output].shape[1]
-        self._width = width if isinstance(width, int) else None
-        self._side = side
 
     @property
     def dimension(self) -> int:
-        if self._width is not None:
-            return self._width
-        values = np.zeros((1, 3, *self._side), _TYPES[self._input.type])
-        return int(_run(self._session, self._output, {self._input.name: values}).shape[-1])
+        width = self._output.shape[1]
+        if isinstance(width, int):
+            return width
+        blank = np.zeros((1, *self._preprocessing.side, 3), np.uint8)
+        return int(self(blank).shape[-1])
 
-    def __call__(self, preprocessing: Any, prepared: NDArray[np.uint8]) -> NDArray[Any]:
-        values = preprocessing.values(prepared, _TYPES[self._input.type])
-        return _run(self._session, self._output, {self._input.name: values})
+    def __call__(self, prepared: NDArray[np.uint8]) -> NDArray[Any]:
+        values = self._preprocessing.values(prepared, _TYPES[self._input.type])
+        return _run(self._session, self._output.name, {self._input.name: values})
 
 
 class _TextTower:
@@ -220,26 +211,24 @@ class _TextTower:
         for one in self._inputs:
             values = mask if "mask" in one.name else np.zeros_like(ids) if "type" in one.name else ids
             given[one.name] = values.astype(_TYPES[one.type])
-        return _run(self._session, self._output, given)
+        return _run(self._session, self._output.name, given)
 
 
-def _run(session: "InferenceSession", output: int, given: dict[str, NDArray[Any]]) -> NDArray[Any]:
-    name = session.get_outputs()[output].name
+def _run(session: "InferenceSession", output: str, given: dict[str, NDArray[Any]]) -> NDArray[Any]:
     try:
-        (rows,) = session.run([name], given)
+        (rows,) = session.run([output], given)
     except Exception as exc:  # ONNX Runtime's errors have no common base of their own
         raise EncoderError(f"the model cannot be run: {exc}") from exc
     return np.asarray(rows)
 
 
-def _output(session: "InferenceSession", names: Sequence[str], graph: Path) -> int:
-    """Place of the rows among a graph's outputs: by name, else the first of two axes."""
+def _output(session: "InferenceSession", names: Sequence[str], graph: Path) -> Any:  # Any: ONNX Runtime's
+    """The rows among a graph's outputs: by name, else the first of two axes."""
     outputs = session.get_outputs()
-    named = [place for name in names for place, one in enumerate(outputs) if one.name == name]
-    places: list[int] = [*named, *range(len(outputs))]
-    for place in places:
-        if len(outputs[place].shape) == 2 and outputs[place].type in ("tensor(float)", "tensor(float16)"):
-            return place
+    named = [one for name in names for one in outputs if one.name == name]
+    for one in (*named, *outputs):
+        if len(one.shape) == 2 and one.type in ("tensor(float)", "tensor(float16)"):
+            return one
     raise EncoderError(f"{graph} gives {_described(outputs)}; a tower gives rows (N, D) of floats")
 
 
@@ -253,7 +242,3 @@ def _fits(shape: Sequence[Any], wanted: Sequence[int | None]) -> bool:
 
 def _described(values: Sequence[Any]) -> str:
     return ", ".join(f"{one.name[:40]} {one.type} {one.shape}" for one in values) or "nothing"
-
-
-def _next(squares: Iterator[Pixels], count: int) -> list[Pixels]:
-    return list(islice(squares, count))

@@ -1,16 +1,14 @@
 """Several encoders as one: their rows side by side."""
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from hashlib import sha256
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handful.background import FEWEST_PARTS, MOST_PARTS, JoinedBackground
+from handful.encoders.ahead import encoded_ahead
 from handful.encoders.base import Composite, Encoder, PreparingEncoder, Progress, SideBySideEncoder
 from handful.encoders.cache import name_the_culprit, portions
 from handful.encoders.sentences import checked_texts
@@ -20,7 +18,6 @@ from handful.pixels import Pixels
 from handful.rows import Rows, side_by_side
 
 SEPARATOR = "+"
-_FEWEST, _MOST = 2, 8  # pictures of a batch
 _BLANK = (8, 8, 3)  # pixels
 
 
@@ -154,19 +151,7 @@ class PreparingEnsemble(Ensemble):
 
     def encode_images(self, images: Iterable[ImageSource], *, progress: Progress | None = None) -> Rows:
         """(N, D) unit rows. Each picture is decoded once, while those before are encoded."""
-        rows = [np.empty((0, self.dimension), np.float32)]
-        done = 0
-        flat = self._flat(images)
-        batch = min(max(os.cpu_count() or 1, _FEWEST), _MOST)
-        with ThreadPoolExecutor(1, thread_name_prefix="handful-pixels") as ahead:
-            coming = ahead.submit(lambda: list(islice(flat, batch)))
-            while prepared := coming.result():
-                coming = ahead.submit(lambda: list(islice(flat, batch)))
-                rows.append(self.encode_prepared(np.stack(prepared)))
-                done += len(prepared)
-                if progress is not None:
-                    progress(done)
-        return np.concatenate(rows)
+        return encoded_ahead(self, images, limits=self._limits, dimension=self.dimension, progress=progress)
 
     @cached_property
     def _preparing(self) -> tuple[PreparingEncoder, ...]:
@@ -185,7 +170,3 @@ class PreparingEnsemble(Ensemble):
             np.ascontiguousarray(own).reshape(len(prepared), *shape)
             for own, shape in zip(split, self._shapes, strict=True)
         ]
-
-    def _flat(self, images: Iterable[ImageSource]) -> Iterator[Pixels]:
-        for picture in decode_many(images, limits=self._limits, at_least=self.at_least):
-            yield self.prepare(picture)
