@@ -13,7 +13,7 @@ from handful.encoders.digests import digests
 from handful.encoders.graph import check_graph, check_inside
 from handful.encoders.hub_files import chosen, weights
 from handful.encoders.preprocessing import Preprocessing
-from handful.encoders.tokens import TextTokens, read_json
+from handful.encoders.tokens import TextTokens
 from handful.errors import EncoderError, HeadError
 
 BACKGROUND = "background.safetensors"
@@ -101,13 +101,12 @@ class ModelFolder:
     @cached_property
     def context(self) -> int:
         """Tokens that a text is padded to."""
-        told = [
+        of_tokenizer = self._tokenizer_config.get("model_max_length")
+        of_model = [
             _object(self.config, "text_cfg").get("context_length"),
             _object(self.config, "text_config").get("max_position_embeddings"),
-            self._tokenizer_config.get("model_max_length"),
         ]
-        if not self.immich and self._tokenizer_config.get("model_max_length") is not None:
-            told.insert(0, self._tokenizer_config["model_max_length"])
+        told = [*of_model, of_tokenizer] if self.immich else [of_tokenizer, *of_model]
         fitting = [value for value in told if isinstance(value, int) and 0 < value <= _LONGEST]
         return fitting[0] if fitting else 77  # CLIP's, where nothing is said
 
@@ -133,12 +132,11 @@ class ModelFolder:
 
     def tokens(self, length: int) -> TextTokens:
         """The tokenizer, cutting and padding to so many tokens."""
-        kwargs = _object(_object(self.config, "text_cfg"), "tokenizer_kwargs")
         return TextTokens(
             self._bytes(self._beside_text("tokenizer.json"), _MOST_TOKENIZER),
             self._tokenizer_config,
             length=length,
-            canonical=kwargs.get("clean") == "canonicalize",
+            canonical=self._cleaning == "canonicalize",
         )
 
     def checked(self, graph: Path) -> Path:
@@ -148,14 +146,14 @@ class ModelFolder:
 
     def nbytes(self, graph: Path) -> int:
         """Of a graph and its weights, on the disk."""
-        return sum(file.stat().st_size for file in self._weights(graph))
+        return sum(file.stat().st_size for file in self._weights[graph])
 
     def fingerprint(self, cache: Path) -> str:
         """Digest of everything that changes an embedding: weights, tokenizer, preprocessing.
 
         cache : folder that remembers digests of large files.
         """
-        files = sorted({*self._weights(self.vision), *self._weights(self.text)})
+        files = sorted({*self._weights[self.vision], *self._weights[self.text]})
         tokenizer = self.folder / self._beside_text("tokenizer.json")
         if not tokenizer.is_file():
             raise EncoderError(f"{tokenizer} is missing; fetch or export the model again")
@@ -168,15 +166,24 @@ class ModelFolder:
             "preprocessing": self.preprocessing.as_dict(),
             "context": self.context,
             "tokenizer_config": self._tokenizer_config.get("pad_token"),
-            "canonical": _object(_object(self.config, "text_cfg"), "tokenizer_kwargs").get("clean"),
+            "canonical": self._cleaning,
         }
         return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
-    def _weights(self, graph: Path) -> set[Path]:
-        """A graph, and the files that it says its weights are in."""
+    @cached_property
+    def _weights(self) -> dict[Path, set[Path]]:
+        """Each graph, and the files that it says its weights are in; looked for once, as graphs are large."""
+        return {graph: self._weights_of(graph) for graph in (self.vision, self.text)}
+
+    def _weights_of(self, graph: Path) -> set[Path]:
         named = weights(graph, graph.relative_to(self.folder).as_posix())
         beside = {self.folder / name for name in named if ".." not in name and not name.startswith("/")}
         return {graph, *(file for file in beside if file.is_file())}
+
+    @property
+    def _cleaning(self) -> object:
+        """How open_clip cleans texts before its tokenizer reads them, where it says so."""
+        return _object(_object(self.config, "text_cfg"), "tokenizer_kwargs").get("clean")
 
     @cached_property
     def _tokenizer_config(self) -> dict[str, Any]:
@@ -187,7 +194,14 @@ class ModelFolder:
         return f"textual/{name}" if self.immich else name
 
     def _json(self, name: str) -> dict[str, Any]:
-        return read_json(self._bytes(name, _MOST_JSON), str(self.folder / name))
+        path = self.folder / name
+        try:
+            value = json.loads(self._bytes(name, _MOST_JSON))
+        except (ValueError, RecursionError) as exc:
+            raise EncoderError(f"{path} is no JSON: {exc}; fetch or export it again") from exc
+        if not isinstance(value, dict):
+            raise EncoderError(f"{path} holds {type(value).__name__} where an object is expected")
+        return value
 
     def _bytes(self, name: str, most: int) -> bytes:
         path = self.folder / name

@@ -1,6 +1,5 @@
 """Texts → the numbers that a CLIP-like text tower reads."""
 
-import json
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
@@ -77,14 +76,3 @@ def _canonical(text: str) -> str:
     """As open_clip's `canonicalize_text`: _ are spaces, no punctuation, lower case, single spaces."""
     bare = text.replace("_", " ").translate(_PUNCTUATION).lower()
     return re.sub(r"\s+", " ", bare).strip()
-
-
-def read_json(data: bytes, name: str) -> dict[str, Any]:
-    """Raises EncoderError for what is no JSON object."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as exc:
-        raise EncoderError(f"{name} is no JSON: {exc}; fetch or export it again") from exc
-    if not isinstance(value, dict):
-        raise EncoderError(f"{name} holds {type(value).__name__} where an object is expected")
-    return value
