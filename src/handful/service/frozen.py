@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from hashlib import sha256
 
 import numpy as np
@@ -62,16 +61,7 @@ async def brought_up_to_date(
         if made is None or made[1].class_count < least:
             return None
         classes, following = made
-        told = HeadRecord(
-            version=now.support_version,
-            support_version=now.support_version,
-            method=kept.method,
-            trained=False,
-            held=False,
-            created=datetime.now(UTC),
-            classes=tuple((one.key, one.name) for one in classes),
-            frozen=kept.frozen,
-        )
+        told = HeadRecord.in_closed_form(now, kept.method, classes, frozen=kept.frozen)
         return told, following, following.to_bytes()
 
     return await asyncio.to_thread(make)

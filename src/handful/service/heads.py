@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -87,16 +87,8 @@ class Recipe:
         method = STAND_IN if record.method in TRAINED else record.method
         fitted = fit(self.rows, self.classes, self.text, method, self.encoder)
         head = fitted.compact(frozen=self.frozen)
-        kept = HeadRecord(
-            version=record.support_version,
-            support_version=record.support_version,
-            method=method,
-            trained=False,
-            held=False,
-            created=datetime.now(UTC),
-            classes=tuple((one.key, one.name) for one in self.classes),
-            frozen="" if head.frozen is None else good_for(record),
-        )
+        frozen = "" if head.frozen is None else good_for(record)
+        kept = HeadRecord.in_closed_form(record, method, self.classes, frozen=frozen)
         data = head.to_bytes()
         metrics.HEADS_MADE.inc()
         metrics.HEAD_SECONDS.observe(time.perf_counter() - started)
@@ -259,7 +251,7 @@ class Heads:
 
     async def _following(self, record: ClassifierRecord, encoder: Encoder) -> ReadyHead | None:
         """The head of very many classes, by the frozen statistics of the newest that has them."""
-        if record.class_count <= self._exact or record.method not in METHODS:
+        if not self.frozen(record.method, record.class_count):
             return None
         place = (record.tenant, record.id)
         await self.settled(*place)

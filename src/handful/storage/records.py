@@ -1,8 +1,8 @@
 """What a store keeps: records, each an immutable value that is written as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -137,6 +137,22 @@ class HeadRecord:
     created: datetime
     classes: tuple[tuple[int, str], ...] = ()
     frozen: str = ""
+
+    @classmethod
+    def in_closed_form(
+        cls, of: ClassifierRecord, method: str, classes: Sequence[ClassRecord], *, frozen: str = ""
+    ) -> "HeadRecord":
+        """Of a classifier's shots as they are, made now."""
+        return cls(
+            version=of.support_version,
+            support_version=of.support_version,
+            method=method,
+            trained=False,
+            held=False,
+            created=datetime.now(UTC),
+            classes=tuple((one.key, one.name) for one in classes),
+            frozen=frozen,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from handful.augment import AUTO, POLICIES, policy_named, stored_policy
-from handful.errors import RequestError
 from handful.evaluation import ViewsFound
 from handful.evaluation.classifier import first_rows
 from handful.rows import Rows
@@ -15,7 +14,7 @@ from handful.service.changes import Changes, next_revision, not_found
 from handful.service.encoding import Encoding, Timings
 from handful.service.heads import Heads, usable
 from handful.service.jobs.compare_views import Comparison, Teaching
-from handful.service.jobs.shot_views import ShotViews
+from handful.service.jobs.shot_views import ShotViews, checked_policy
 from handful.service.jobs.work import Work
 from handful.service.support import SupportRows, packed_rows
 from handful.storage.blobs import Blobs
@@ -34,13 +33,7 @@ class ChangeViews:
 
     def checked(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Raises RequestError for a policy there is none of."""
-        views = request.get("views")
-        known = (AUTO, CHOOSE, *POLICIES)
-        if views not in known:
-            raise RequestError(
-                f"there is no policy of views {views!r}; choose one of {', '.join(known)}", pointer="/views"
-            )
-        return {"views": views}
+        return {"views": checked_policy(request.get("views"), (AUTO, CHOOSE, *POLICIES))}
 
     def __init__(
         self, store: Store, blobs: Blobs, changes: Changes, encoding: Encoding, heads: Heads

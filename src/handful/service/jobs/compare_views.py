@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from handful.adapters.head import fit_head
-from handful.augment import AUTO, POLICIES, policy_of
+from handful.augment import AUTO, policy_of
 from handful.background import Background
 from handful.encoders import Encoder
 from handful.errors import ConflictError, RequestError, SupportError
@@ -21,7 +21,7 @@ from handful.evaluation.episodes import Episode
 from handful.evaluation.views import CANDIDATES, PLAIN
 from handful.rows import IntArray, Rows
 from handful.service.encoding import Timings
-from handful.service.jobs.shot_views import ShotViews
+from handful.service.jobs.shot_views import ShotViews, checked_policy
 from handful.service.jobs.work import Work
 from handful.service.support import SupportRows
 from handful.storage.records import ClassRecord
@@ -157,12 +157,7 @@ def check_policies(views: Any) -> Sequence[str]:  # Any: JSON
     named = list(CANDIDATES) if views == _ALL else views
     if not isinstance(named, list) or not named:
         raise RequestError(f"give policies of views as a list, or {_ALL!r}", pointer="/views")
-    for name in named:
-        if not isinstance(name, str) or name not in POLICIES:
-            raise RequestError(
-                f"there is no policy of views {name!r}; choose of {', '.join(POLICIES)}", pointer="/views"
-            )
-    return named
+    return [checked_policy(name) for name in named]
 
 
 def part_of(tell: Callable[[float], None], begin: float, end: float) -> Callable[[float], None]:

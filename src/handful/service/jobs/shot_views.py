@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
 import numpy as np
 
 from handful.augment import POLICIES, policy_named
 from handful.encoders import Encoder
-from handful.errors import ConflictError
+from handful.errors import ConflictError, RequestError
 from handful.evaluation.classifier import first_rows
 from handful.rows import IntArray, Rows
 from handful.service.encoding import Encoding, Picture, Timings
@@ -25,6 +25,15 @@ _TOLD = {
 }
 
 Note = Callable[[float], Awaitable[None]]  # told how far it is, 0 to 1
+
+
+def checked_policy(views: object, known: Collection[str] = tuple(POLICIES)) -> str:
+    """The name of a policy. Raises RequestError for what is none of those known."""
+    if not isinstance(views, str) or views not in known:
+        raise RequestError(
+            f"there is no policy of views {views!r}; choose one of {', '.join(known)}", pointer="/views"
+        )
+    return views
 
 
 class ShotViews:

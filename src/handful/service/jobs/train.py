@@ -20,7 +20,7 @@ from handful.service.changes import Changes, next_revision, not_found
 from handful.service.encoding import Encoding
 from handful.service.frozen import good_for
 from handful.service.heads import Heads, usable
-from handful.service.jobs.shot_views import ShotViews
+from handful.service.jobs.shot_views import ShotViews, checked_policy
 from handful.service.jobs.work import Work
 from handful.service.support import SupportRows
 from handful.storage.blobs import Blobs
@@ -132,16 +132,8 @@ class Train:
     ) -> int:
         """In closed form, and so made to count what was written meanwhile."""
         compact = await asyncio.to_thread(lambda: head.compact(frozen=True))
-        base = HeadRecord(
-            version=fitted_on.support_version,
-            support_version=fitted_on.support_version,
-            method=head.method,
-            trained=False,
-            held=False,
-            created=datetime.now(UTC),
-            classes=tuple((one.key, one.name) for one in classes),
-            frozen="" if compact.frozen is None else good_for(fitted_on),
-        )
+        frozen = "" if compact.frozen is None else good_for(fitted_on)
+        base = HeadRecord.in_closed_form(fitted_on, head.method, classes, frozen=frozen)
         data = await asyncio.to_thread(compact.to_bytes)
 
         async def decide(record: ClassifierRecord) -> tuple[Change, int]:
@@ -179,11 +171,8 @@ def checked_training(request: Mapping[str, Any]) -> dict[str, Any]:
     """A request to train, as the job reads it. Raises RequestError for what it cannot do."""
     method, views = request.get("method", "tip-f"), request.get("views")
     options_of(str(method), request.get("options") or {})
-    if views is not None and views not in (AUTO, *POLICIES):
-        raise RequestError(
-            f"there is no policy of views {views!r}; choose one of {', '.join((AUTO, *POLICIES))}",
-            pointer="/views",
-        )
+    if views is not None:
+        checked_policy(views, (AUTO, *POLICIES))
     return {"method": method, "options": dict(request.get("options") or {}), "views": views}
 
 
