@@ -1,10 +1,11 @@
-"""A folder replaced as a whole: it holds what it held before, or all of the new."""
+"""A folder or a file replaced as a whole: it holds what it held before, or all of the new."""
 
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
+from uuid import uuid4
 
 
 def replace_folder(target: Path, write: Callable[[Path], None], *, own: Collection[str]) -> None:
@@ -51,6 +52,17 @@ def write_durably(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file as a whole, through to the disk, whoever writes it beside; make missing folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        write_durably(draft, data)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _aside(target: Path) -> Path:

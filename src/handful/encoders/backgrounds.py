@@ -1,6 +1,5 @@
 """Backgrounds on disk: the one installed for each encoder, and every one that saved heads may name."""
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from handful.background import Background
 from handful.encoders.base import Encoder, check_alone
 from handful.errors import EncoderError, HeadError
+from handful.folders import replace_file
 
 FOLDER = "backgrounds"  # in the data folder
 _KEPT = "kept"
@@ -66,7 +66,7 @@ class Backgrounds:
             if one is not None:
                 self.keep(one)
         path = self._folder / _file(encoder.fingerprint)
-        _write(path, background.to_bytes())
+        replace_file(path, background.to_bytes())
         return path
 
     def keep(self, background: Background) -> None:
@@ -75,7 +75,7 @@ class Backgrounds:
             return
         path = self._folder / _KEPT / _file(background.fingerprint)
         if not path.exists():
-            _write(path, background.to_bytes())
+            replace_file(path, background.to_bytes())
         self._known.add(background.fingerprint)
 
     def named(self, fingerprint: str) -> Background | None:
@@ -93,14 +93,3 @@ def _file(fingerprint: str) -> str:
     if not _NAME.fullmatch(fingerprint):
         raise EncoderError(f"{fingerprint[:100]!r} is no fingerprint that can name a file")
     return f"{fingerprint}.safetensors"
-
-
-def _write(path: Path, data: bytes) -> None:
-    """All of it or nothing, whoever writes beside."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from uuid import uuid4
+
+from handful.folders import replace_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,7 @@ class Record:
     def write(self, *, folder: Path, commit: str, sizes: Mapping[str, int]) -> None:
         """Vouch for a folder whose files were checked. sizes : bytes of each."""
         said = {"folder": str(folder), "commit": commit, "sizes": dict(sizes)}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_name(f".{self.path.name}.{uuid4().hex}")
-        draft.write_text(json.dumps(said, indent=1), "utf-8")
-        draft.replace(self.path)
+        replace_file(self.path, json.dumps(said, indent=1).encode())
 
 
 def recorded(cache: Path, repository: str, revision: str | None, precision: str) -> Record:

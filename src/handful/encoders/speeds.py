@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+
+from handful.folders import replace_file
 
 if TYPE_CHECKING:
     from handful.encoders.speed import Speed
@@ -24,11 +25,8 @@ def known(cache: Path) -> dict[str, dict[str, Any]]:  # Any: JSON
 
 def keep(cache: Path, speeds: "dict[str, Speed]") -> None:
     """Put measurements beside those of other encoders."""
-    cache.mkdir(parents=True, exist_ok=True)
     said = known(cache) | {name: speed.as_dict() for name, speed in speeds.items()}
-    draft = cache / f".{FILE}.{uuid4().hex}"
-    draft.write_text(json.dumps(said, indent=1), "utf-8")
-    draft.replace(cache / FILE)
+    replace_file(cache / FILE, json.dumps(said, indent=1).encode())
 
 
 def key(name: str, precision: str) -> str:
