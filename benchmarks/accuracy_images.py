@@ -21,6 +21,7 @@ from handful.evaluation import Episode, Estimate, LearningCurve, Taught, Teach, 
 from handful.evaluation.metrics import over_seeds, paired_difference
 from handful.prompts import class_prompts, text_prior
 from handful.rows import Rows
+from picture_sets import folders_of, offer_sets
 from references import REFERENCES, Array, Labels, Reference, probabilities
 from tables import Row, command, print_table, write_result
 
@@ -155,17 +156,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "examples" / "data")
-    parser.add_argument(
-        "--sets", default="trashnet,clothing", help="folders of --data; those not there are left out"
-    )
+    offer_sets(parser)
     parser.add_argument("--shots", default="0,1,2,4,8,16")
     parser.add_argument("--seeds", type=int, default=20)
     options = parser.parse_args()
     shots = [int(k) for k in options.shots.split(",")]
-    folders = [options.data / name for name in options.sets.split(",") if (options.data / name).is_dir()]
-    if not folders:
-        parser.error(f"{options.data} holds none of {options.sets}; give a folder of sets with --data")
+    folders = folders_of(parser, options)
     curves = {folder.name: measure(folder, shots, options.seeds) for folder in folders}
     rows = result_rows(curves, shots)
     title = f"Accuracy on pictures, builtin encoder, {options.seeds} seeds"

@@ -30,6 +30,7 @@ from handful.evaluation import Episode, LearningCurve, Taught, Teach, learning_c
 from handful.evaluation.metrics import over_seeds, paired_difference
 from handful.prompts import class_prompts, text_prior
 from handful.rows import FloatArray, Rows, unit
+from picture_sets import folders_of, offer_sets
 from picture_views import PictureViews, read_views
 from tables import Row, command, print_table, write_result
 
@@ -250,19 +251,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "examples" / "data")
-    parser.add_argument(
-        "--sets", default="trashnet,clothing", help="folders of --data; those not there are left out"
-    )
+    offer_sets(parser)
     parser.add_argument("--shots", default="1,2,4,8,16")
     parser.add_argument("--seeds", type=int, default=10, help="draws where methods are trained")
     parser.add_argument("--asked-seeds", type=int, default=20, help="draws where questions have views")
     parser.add_argument("--cache", type=Path, default=Path(gettempdir()) / "handful-views")
     options = parser.parse_args()
     shots = [int(k) for k in options.shots.split(",")]
-    folders = [options.data / name for name in options.sets.split(",") if (options.data / name).is_dir()]
-    if not folders:
-        parser.error(f"{options.data} holds none of {options.sets}; give a folder of sets with --data")
+    folders = folders_of(parser, options)
     rows: list[dict[str, object]] = []
     seconds: dict[str, float] = {}
     for what, contenders, seeds, unknown in (
