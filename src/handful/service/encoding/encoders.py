@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 from handful.encoders import Encoder, load_encoder
 from handful.encoders.catalogue import CATALOGUE
+from handful.encoders.ensemble import SEPARATOR
 from handful.encoders.residency import Residency
 from handful.errors import EncoderError, MissingExtraError, RequestError
 from handful.service import metrics
@@ -125,7 +126,7 @@ class Encoders:
         """Whether a caller may name it."""
         if name in self.names():
             return True
-        parts = name.split("+")
+        parts = name.split(SEPARATOR)
         return len(parts) > 1 and all(map(self.allowed, parts))
 
     def known(self, wanted: str) -> Encoder | None:
